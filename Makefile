@@ -1,0 +1,56 @@
+# Everything runs in .venv, which the first target that needs it makes: `make demo` and `make test`
+# are all a fresh machine with Python and a C++ compiler needs.
+
+PYTHON ?= python3
+TORCH ?= 2.11.0
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+# Shell globs, not a list by hand: a new kernel is built without a change here.
+SOURCES := $(shell find csrc build_support -type f -not -name '*.pyc') setup.py pyproject.toml
+
+.PHONY: help demo test lint format overhead clean
+
+help:
+	@echo 'make demo      train a small model on real data, print accuracies, draw learning curves'
+	@echo 'make test      build and run the test suite'
+	@echo 'make lint      ruff, mypy --strict, clang-format'
+	@echo 'make format    let ruff and clang-format rewrite the files'
+	@echo 'make overhead  CPU time a call, beside its rivals'
+	@echo 'make clean     remove what was built, and $(VENV)'
+	@echo
+	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV)'
+
+demo: $(VENV)/installed
+	$(BIN)/python -m per_step_dense demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh
+
+format: $(VENV)/installed
+	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh --fix
+
+overhead: $(VENV)/installed
+	$(BIN)/python bench/overhead.py
+
+# torch first, and of the version asked for: the extension is built against it.
+$(VENV)/torch-$(TORCH):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==$(TORCH)
+	rm -f $(VENV)/torch-*
+	touch $@
+
+$(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev torch==$(TORCH)
+	touch $@
+
+$(VENV)/installed: $(VENV)/dev $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info per_step_dense/_C*.so

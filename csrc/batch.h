@@ -1,0 +1,39 @@
+// The leading dimensions of (*, T, F) as one batch dimension.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/as_strided_native.h>
+
+#include <functional>
+#include <numeric>
+
+namespace per_step_dense {
+
+// The product of all sizes but the last two.
+inline int64_t batch_size(const at::Tensor& tensor) {
+  const auto sizes = tensor.sizes();
+  return std::accumulate(sizes.begin(), sizes.end() - 2, int64_t{1}, std::multiplies<>());
+}
+
+// (B, T, F): a view, or a copy where the strides of the leading dimensions do not join.
+inline at::Tensor as_batch(const at::Tensor& tensor) {
+  if (tensor.dim() == 3) return tensor;
+  return tensor.reshape({batch_size(tensor), tensor.size(-2), tensor.size(-1)});
+}
+
+// tensor.permute({d0, d1, d2}) of a 3-D tensor, below autograd and without a trip through the
+// dispatcher: on a tiny problem such trips are a good part of the time.
+inline at::Tensor permuted(const at::Tensor& tensor, int64_t d0, int64_t d1, int64_t d2) {
+  return at::native::as_strided_tensorimpl(
+      tensor, {tensor.size(d0), tensor.size(d1), tensor.size(d2)},
+      {tensor.stride(d0), tensor.stride(d1), tensor.stride(d2)}, tensor.storage_offset());
+}
+
+// The sizes of `tensor` with another last one.
+inline at::DimVector sizes_with_last(const at::Tensor& tensor, int64_t last) {
+  at::DimVector sizes(tensor.sizes());
+  sizes.back() = last;
+  return sizes;
+}
+
+}  // namespace per_step_dense

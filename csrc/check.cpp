@@ -1,0 +1,165 @@
+#include "check.h"
+
+#include <c10/core/ScalarType.h>
+#include <c10/util/Exception.h>
+
+#include <sstream>
+#include <string>
+
+namespace per_step_dense {
+namespace {
+
+using at::Tensor;
+
+bool equal(const c10::SymInt& a, const c10::SymInt& b) {
+  return a.sym_eq(b).expect_true(__FILE__, __LINE__);
+}
+
+bool equal(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
+  if (a.size() != b.size()) return false;
+  for (size_t d = 0; d < a.size(); ++d) {
+    if (!equal(a[d], b[d])) return false;
+  }
+  return true;
+}
+
+// As Python prints a tuple.
+std::string shape_of(const Tensor& tensor) {
+  std::ostringstream text;
+  text << '(';
+  const auto sizes = tensor.sym_sizes();
+  for (size_t d = 0; d < sizes.size(); ++d) text << (d ? ", " : "") << sizes[d];
+  text << (sizes.size() == 1 ? ",)" : ")");
+  return text.str();
+}
+
+// As Python names a dtype.
+std::string dtype_of(const Tensor& tensor) {
+  return c10::getDtypeNames(tensor.scalar_type()).first;
+}
+
+// As Python names a layout.
+const char* layout_of(const Tensor& tensor) {
+  switch (tensor.layout()) {
+    case at::kStrided:
+      return "strided";
+    case at::kSparse:
+      return "sparse_coo";
+    case at::kSparseCsr:
+      return "sparse_csr";
+    case at::kSparseCsc:
+      return "sparse_csc";
+    case at::kSparseBsr:
+      return "sparse_bsr";
+    case at::kSparseBsc:
+      return "sparse_bsc";
+    case at::kMkldnn:
+      return "_mkldnn";
+    case at::kJagged:
+      return "jagged";
+    default:
+      return "of another kind";
+  }
+}
+
+bool is_supported(at::ScalarType dtype) {
+  return dtype == at::kFloat || dtype == at::kDouble || dtype == at::kHalf ||
+         dtype == at::kBFloat16;
+}
+
+void check_is_dense(const char* name, const Tensor& tensor) {
+  TORCH_CHECK_TYPE(tensor.defined(), "per_step_dense: ", name, " must be a torch.Tensor; got None");
+  TORCH_CHECK_VALUE(!tensor.is_nested(), "per_step_dense: ", name,
+                    " must be a dense tensor; got a nested tensor");
+  TORCH_CHECK_TYPE(is_supported(tensor.scalar_type()), "per_step_dense: ", name,
+                   " must be float32, float64, float16 or bfloat16; got ", dtype_of(tensor));
+  TORCH_CHECK_VALUE(tensor.layout() == at::kStrided, "per_step_dense: ", name,
+                    " must be a dense tensor; got layout ", layout_of(tensor));
+}
+
+// `first` is the argument, named first_name, that the others have to agree with.
+void check_belongs_to(const char* name, const Tensor& tensor, const char* first_name,
+                      const Tensor& first) {
+  check_is_dense(name, tensor);
+  TORCH_CHECK_TYPE(tensor.scalar_type() == first.scalar_type(), "per_step_dense: ", name,
+                   " must have the dtype of ", first_name, ", ", dtype_of(first), "; got ",
+                   dtype_of(tensor));
+  TORCH_CHECK_VALUE(tensor.device() == first.device(), "per_step_dense: ", name,
+                    " must be on the device of ", first_name, ", ", first.device(), "; got ",
+                    tensor.device());
+}
+
+}  // namespace
+
+Activation parse_activation(std::string_view name) {
+  int32_t value = 0;
+  for (const char* known : kActivationNames) {
+    if (name == known) return Activation(value);
+    ++value;
+  }
+  std::ostringstream known_names;
+  for (const char* known : kActivationNames) {
+    known_names << (known == kActivationNames[0] ? "" : ", ") << known;
+  }
+  TORCH_CHECK_VALUE(false, "per_step_dense: activation must be one of ", known_names.str(),
+                    "; got '", name, "'");
+}
+
+void check_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+  check_is_dense("x", x);
+  check_belongs_to("weight", weight, "x", x);
+  if (bias) check_belongs_to("bias", *bias, "x", x);
+
+  TORCH_CHECK_VALUE(x.dim() >= 2, "per_step_dense: x must be (*, T, I), at least 2-D; got ",
+                    shape_of(x));
+  TORCH_CHECK_VALUE(weight.dim() == 3, "per_step_dense: weight must be (T, I, O), 3-D; got ",
+                    shape_of(weight));
+  const c10::SymInt t = x.sym_size(-2), i = x.sym_size(-1), o = weight.sym_size(2);
+  TORCH_CHECK_VALUE(equal(weight.sym_size(0), t),
+                    "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = ", t, "; got ",
+                    shape_of(weight));
+  TORCH_CHECK_VALUE(equal(weight.sym_size(1), i),
+                    "per_step_dense: weight must be (T, I, O) with I = x.size(-1) = ", i, "; got ",
+                    shape_of(weight));
+  if (!bias) return;
+  TORCH_CHECK_VALUE(bias->dim() == 2 && equal(bias->sym_size(0), t) && equal(bias->sym_size(1), o),
+                    "per_step_dense: bias must be (T, O) = (", t, ", ", o, "); got ",
+                    shape_of(*bias));
+}
+
+void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
+                    const std::optional<Tensor>& weight) {
+  check_is_dense("dz", dz);
+  TORCH_CHECK_VALUE(dz.dim() >= 2, "per_step_dense: dz must be (*, T, O), at least 2-D; got ",
+                    shape_of(dz));
+  const c10::SymInt t = dz.sym_size(-2), o = dz.sym_size(-1);
+  if (x) {
+    check_belongs_to("x", *x, "dz", dz);
+    TORCH_CHECK_VALUE(x->dim() == dz.dim() && equal(x->sym_sizes().slice(0, x->dim() - 1),
+                                                    dz.sym_sizes().slice(0, dz.dim() - 1)),
+                      "per_step_dense: x must have the sizes of dz but the last, of ", shape_of(dz),
+                      "; got ", shape_of(*x));
+  }
+  if (weight) {
+    check_belongs_to("weight", *weight, "dz", dz);
+    TORCH_CHECK_VALUE(
+        weight->dim() == 3 && equal(weight->sym_size(0), t) && equal(weight->sym_size(2), o),
+        "per_step_dense: weight must be (T, I, O) = (", t, ", I, ", o, "); got ",
+        shape_of(*weight));
+  }
+  if (x && weight) {
+    TORCH_CHECK_VALUE(equal(weight->sym_size(1), x->sym_size(-1)),
+                      "per_step_dense: weight must be (T, I, O) with I = x.size(-1) = ",
+                      x->sym_size(-1), "; got ", shape_of(*weight));
+  }
+}
+
+void check_activation_backward(const Tensor& dy, const Tensor& saved) {
+  check_is_dense("dy", dy);
+  check_belongs_to("saved", saved, "dy", dy);
+  TORCH_CHECK_VALUE(equal(saved.sym_sizes(), dy.sym_sizes()),
+                    "per_step_dense: saved must have the shape of dy, ", shape_of(dy), "; got ",
+                    shape_of(saved));
+}
+
+}  // namespace per_step_dense

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace per_step_dense {
+
+// One-dimensional on purpose: grid.y and grid.z end at 65,535.
+struct LaunchShape {
+  unsigned blocks;
+  unsigned threads;
+  size_t smem_bytes;
+};
+
+// Where grid.x ends. Kernels walk their tiles in steps of the grid, so more tiles are legal.
+inline constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
+
+}  // namespace per_step_dense

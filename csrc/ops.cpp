@@ -1,0 +1,72 @@
+// The ops' schemas, and the calls through the dispatcher.
+//
+// Both products are bilinear and each other's derivatives, so the set is closed: the gradient of
+// forward is backward, and the gradient of backward is made of forward and backward.
+#include "ops.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
+
+TORCH_LIBRARY(per_step_dense, m) {
+  const std::vector<at::Tag> tags{at::Tag::pt2_compliant_tag};
+
+  // y[..., t, :] = activation(x[..., t, :] @ weight[t] + bias[t]), contiguous
+  m.def("forward(Tensor x, Tensor weight, Tensor? bias=None, str activation=\"none\") -> Tensor",
+        tags);
+
+  // Also the value before the activation, which some derivatives need.
+  m.def(
+      "forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, str activation)"
+      " -> (Tensor y, Tensor z)",
+      tags);
+
+  // The gradients of z = x @ weight + bias: dx where weight is given, dweight where x is given,
+  // dbias where it is wanted; the others come out undefined (None).
+  m.def(
+      "backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias)"
+      " -> (Tensor dx, Tensor dweight, Tensor dbias)",
+      tags);
+
+  // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.
+  m.def("activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor", tags);
+}
+
+namespace per_step_dense::ops {
+namespace {
+
+using at::Tensor;
+
+template <class Function>
+auto find_op(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Function>();
+}
+
+}  // namespace
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               std::string_view activation) {
+  static const auto op = find_op<decltype(forward)>("per_step_dense::forward");
+  return op.call(x, weight, bias, activation);
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation) {
+  static const auto op =
+      find_op<decltype(forward_with_preactivation)>("per_step_dense::forward_with_preactivation");
+  return op.call(x, weight, bias, activation);
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias) {
+  static const auto op = find_op<decltype(backward)>("per_step_dense::backward");
+  return op.call(dz, x, weight, wants_dbias);
+}
+
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+  static const auto op =
+      find_op<decltype(activation_backward)>("per_step_dense::activation_backward");
+  return op.call(dy, saved, activation);
+}
+
+}  // namespace per_step_dense::ops

@@ -1,0 +1,249 @@
+// Differentiation, any number of times, in reverse mode; where a C++ autograd node would be refused
+// (functorch transforms, forward-mode AD), the composite takes its place.
+//
+// The nodes are written by hand, as those of torch's own ops are generated: autograd::Function
+// costs a quarter of a tiny call, and has no place for absent arguments.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/expand.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
+#include <torch/library.h>
+
+#include "check.h"
+#include "composite.h"
+#include "ops.h"
+
+namespace per_step_dense {
+namespace {
+
+using at::Tensor;
+using torch::autograd::Node;
+using torch::autograd::SavedVariable;
+using torch::autograd::variable_list;
+
+template <class... Tensors>
+bool requires_grad(const Tensors&... tensors) {
+  return at::GradMode::is_enabled() && ((tensors.defined() && tensors.requires_grad()) || ...);
+}
+
+const Tensor& tensor_or_undefined(const std::optional<Tensor>& tensor) {
+  static const Tensor undefined;
+  return tensor ? *tensor : undefined;
+}
+
+// A C++ node serves neither functorch's interpreters nor forward-mode AD.
+template <class... Tensors>
+bool has_to_step_aside(const Tensors&... tensors) {
+  constexpr c10::DispatchKeySet functorch_modes{c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+                                                c10::DispatchKey::FuncTorchDynamicLayerBackMode};
+  return c10::impl::tls_local_dispatch_key_set().included_.has_any(functorch_modes) ||
+         (torch::autograd::isFwGradDefined(tensors) || ...);
+}
+
+// A node whose gradients go to `inputs`, in this order; an undefined input has an edge to nowhere.
+template <class NodeType, class... Tensors>
+std::shared_ptr<NodeType> make_node(const Tensors&... inputs) {
+  std::shared_ptr<NodeType> node(new NodeType(), torch::autograd::deleteNode);
+  node->set_next_edges(torch::autograd::collect_next_edges(inputs...));
+  return node;
+}
+
+SavedVariable save_input(const Tensor& tensor) {
+  return SavedVariable(tensor, /*is_output=*/false);
+}
+SavedVariable save_output(const Tensor& tensor) {
+  return SavedVariable(tensor, /*is_output=*/true);
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+// Inputs: the gradients of y and, where the node has that output, of z. As an output z has a
+// gradient of its own, which is what a second differentiation sends back to it.
+struct PerStepDenseBackward : Node {
+  SavedVariable x;       // where weight needs a gradient
+  SavedVariable weight;  // where x does
+  SavedVariable result;  // z or y, as differentiates_from_z() says; absent without an activation
+  Activation activation = Activation::kNone;
+
+  variable_list apply(variable_list&& grads) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Tensor dz = grads[0];
+    if (dz.defined() && activation != Activation::kNone) {
+      dz = ops::activation_backward(dz, result.unpack(shared_from_this()), name_of(activation));
+    }
+    if (grads.size() == 2 && grads[1].defined()) dz = dz.defined() ? dz.add(grads[1]) : grads[1];
+    if (!dz.defined()) return {Tensor(), Tensor(), Tensor()};
+
+    const bool wants_dx = task_should_compute_output(0),
+               wants_dweight = task_should_compute_output(1),
+               wants_dbias = task_should_compute_output(2);
+    auto [dx, dweight, dbias] =
+        ops::backward(dz, wants_dweight ? std::optional(x.unpack()) : std::nullopt,
+                      wants_dx ? std::optional(weight.unpack()) : std::nullopt, wants_dbias);
+    return {std::move(dx), std::move(dweight), std::move(dbias)};
+  }
+
+  void release_variables() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    x.reset_data();
+    weight.reset_data();
+    result.reset_data();
+  }
+
+  std::string name() const override { return "PerStepDenseBackward"; }
+};
+
+// (y, z), where z is undefined unless it is wanted.
+std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weight,
+                                            const std::optional<Tensor>& bias,
+                                            Activation activation, bool wants_z) {
+  Tensor y, z;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    if (wants_z) {
+      std::tie(y, z) = ops::forward_with_preactivation(x, weight, bias, name_of(activation));
+    } else {
+      y = ops::forward(x, weight, bias, name_of(activation));
+    }
+  }
+  const auto node = make_node<PerStepDenseBackward>(x, weight, tensor_or_undefined(bias));
+  torch::autograd::set_history(y, node);
+  if (wants_z) torch::autograd::set_history(z, node);
+  if (weight.requires_grad()) node->x = save_input(x);
+  if (x.requires_grad()) node->weight = save_input(weight);
+  if (activation != Activation::kNone) {
+    node->result = save_output(differentiates_from_z(activation) ? z : y);
+  }
+  node->activation = activation;
+  return {y, z};
+}
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               std::string_view activation) {
+  if (has_to_step_aside(x, weight, tensor_or_undefined(bias))) {
+    return composite::forward(x, weight, bias, activation);
+  }
+  if (requires_grad(x, weight, tensor_or_undefined(bias))) {
+    const Activation parsed = parse_activation(activation);
+    return std::get<0>(recorded_forward(x, weight, bias, parsed, differentiates_from_z(parsed)));
+  }
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return ops::forward(x, weight, bias, activation);
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation) {
+  if (has_to_step_aside(x, weight, tensor_or_undefined(bias))) {
+    return composite::forward_with_preactivation(x, weight, bias, activation);
+  }
+  if (requires_grad(x, weight, tensor_or_undefined(bias))) {
+    return recorded_forward(x, weight, bias, parse_activation(activation), true);
+  }
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return ops::forward_with_preactivation(x, weight, bias, activation);
+}
+
+// ---- backward -----------------------------------------------------------------------------------
+
+// dx = dz W^T, dW = x^T dz and db = sum dz are linear in dz, and each in one factor more, so with
+// the incoming gx, gW, gb:
+//   to dz      gx W + gb + x gW      two forwards
+//   to x       dz gW^T               } one backward of dz, with gx in the place of x
+//   to weight  gx^T dz               } and gW in the place of weight
+struct PerStepDenseBackwardBackward : Node {
+  SavedVariable dz, x, weight;
+
+  variable_list apply(variable_list&& grads) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const Tensor &gx = grads[0], &gweight = grads[1], &gbias = grads[2];
+    Tensor to_dz, to_x, to_weight;
+    if (task_should_compute_output(0)) to_dz = gradient_of_dz(gx, gweight, gbias);
+    const bool wants_x = task_should_compute_output(1) && gweight.defined(),
+               wants_weight = task_should_compute_output(2) && gx.defined();
+    if (wants_x || wants_weight) {
+      std::tie(to_x, to_weight, std::ignore) =
+          ops::backward(dz.unpack(), wants_weight ? std::optional(gx) : std::nullopt,
+                        wants_x ? std::optional(gweight) : std::nullopt, false);
+    }
+    return {std::move(to_dz), std::move(to_x), std::move(to_weight)};
+  }
+
+  void release_variables() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    dz.reset_data();
+    x.reset_data();
+    weight.reset_data();
+  }
+
+  std::string name() const override { return "PerStepDenseBackwardBackward"; }
+
+ private:
+  Tensor gradient_of_dz(const Tensor& gx, const Tensor& gweight, const Tensor& gbias) const {
+    Tensor sum;
+    if (gx.defined()) {
+      const auto bias = gbias.defined() ? std::optional(gbias) : std::nullopt;
+      sum = ops::forward(gx, weight.unpack(), bias, "none");
+    } else if (gbias.defined()) {
+      sum = gbias.expand_symint(dz.unpack().sym_sizes());
+    }
+    if (!gweight.defined()) return sum;
+    const Tensor product = ops::forward(x.unpack(), gweight, std::nullopt, "none");
+    return sum.defined() ? sum.add(product) : product;
+  }
+};
+
+std::tuple<Tensor, Tensor, Tensor> recorded_backward(const Tensor& dz,
+                                                     const std::optional<Tensor>& x,
+                                                     const std::optional<Tensor>& weight,
+                                                     bool wants_dbias) {
+  std::tuple<Tensor, Tensor, Tensor> outputs;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    outputs = ops::backward(dz, x, weight, wants_dbias);
+  }
+  const auto node = make_node<PerStepDenseBackwardBackward>(dz, tensor_or_undefined(x),
+                                                            tensor_or_undefined(weight));
+  const auto& [dx, dweight, dbias] = outputs;
+  for (const Tensor& output : {dx, dweight, dbias}) torch::autograd::set_history(output, node);
+  node->dz = save_input(dz);
+  if (x) node->x = save_input(*x);
+  if (weight) node->weight = save_input(*weight);
+  return outputs;
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias) {
+  if (has_to_step_aside(dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
+    return composite::backward(dz, x, weight, wants_dbias);
+  }
+  if (requires_grad(dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
+    return recorded_backward(dz, x, weight, wants_dbias);
+  }
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return ops::backward(dz, x, weight, wants_dbias);
+}
+
+// ---- activation_backward ------------------------------------------------------------------------
+
+// Only a second differentiation needs its derivative, and ATen has those of every activation.
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+  if (has_to_step_aside(dy, saved) || requires_grad(dy, saved)) {
+    return composite::activation_backward(dy, saved, activation);
+  }
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return ops::activation_backward(dy, saved, activation);
+}
+
+}  // namespace
+}  // namespace per_step_dense
+
+TORCH_LIBRARY_IMPL(per_step_dense, Autograd, m) {
+  m.impl("forward", per_step_dense::forward);
+  m.impl("forward_with_preactivation", per_step_dense::forward_with_preactivation);
+  m.impl("backward", per_step_dense::backward);
+  m.impl("activation_backward", per_step_dense::activation_backward);
+}

@@ -1,0 +1,60 @@
+// What the kernels compute, in plain structs: pointers, extents, strides. Torch is not known here.
+//
+// Extents and strides are 64-bit and count elements. A stride may be anything a torch view can
+// have, 0 included; outputs do not overlap themselves.
+#pragma once
+
+#include <cstdint>
+
+#include "activation.h"
+
+namespace per_step_dense {
+
+enum class DType : int32_t { kFloat32 };
+
+// A strided view with three dimensions, named where it is used. A null pointer says "absent".
+struct View3 {
+  void* data;
+  int64_t stride[3];
+};
+
+struct View2 {
+  void* data;
+  int64_t stride[2];
+};
+
+// y[b, t, :] = activation(x[b, t, :] @ weight[t] + bias[t])
+struct ForwardProblem {
+  int64_t b, t, i, o;
+  DType dtype;
+  Activation activation;
+  View3 x;       // (B, T, I)
+  View3 weight;  // (T, I, O)
+  View2 bias;    // (T, O), or absent
+  View3 y;       // (B, T, O)
+  View3 z;       // (B, T, O) the value before the activation, or absent
+};
+
+// The gradients of z = x @ weight + bias, given dz. An absent output is not computed.
+struct BackwardProblem {
+  int64_t b, t, i, o;
+  DType dtype;
+  View3 dz;       // (B, T, O)
+  View3 x;        // (B, T, I), read only for dweight
+  View3 weight;   // (T, I, O), read only for dx
+  View3 dx;       // (B, T, I) = dz @ weight^T, or absent
+  View3 dweight;  // (T, I, O) = x^T @ dz, or absent
+  View2 dbias;    // (T, O)    = dz summed over b, or absent
+};
+
+// dz = dy * activation'(saved); saved is y or z, as differentiates_from_z() says.
+struct ActivationBackwardProblem {
+  int64_t b, t, o;
+  DType dtype;
+  Activation activation;
+  View3 dy;     // (B, T, O)
+  View3 saved;  // (B, T, O)
+  View3 dz;     // (B, T, O)
+};
+
+}  // namespace per_step_dense

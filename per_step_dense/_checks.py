@@ -1,0 +1,96 @@
+"""What the arguments must be, and the errors that say so.
+
+The texts are those of ``csrc/check.cpp``: an argument is refused with the same words whether the
+function, the op or the reference meets it first.
+"""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+import torch
+
+from ._types import Activation
+
+SUPPORTED_DTYPES: Final = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)
+
+
+def check_activation(activation: object) -> None:
+    """Raises TypeError or ValueError unless ``activation`` is None or a known name."""
+    if activation is None:
+        return
+    expected = f"activation must be None or one of {', '.join(ACTIVATIONS)}"
+    if not isinstance(activation, str):
+        raise TypeError(f"per_step_dense: {expected}; got {type(activation).__name__}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"per_step_dense: {expected}; got {activation!r}")
+
+
+def check_are_dense_tensors(x: object, weight: object, bias: object | None) -> None:
+    """Raises TypeError or ValueError unless all are dense tensors of supported dtypes."""
+    check_is_dense_tensor("x", x)
+    check_is_dense_tensor("weight", weight)
+    if bias is not None:
+        check_is_dense_tensor("bias", bias)
+
+
+def check_is_dense_tensor(name: str, value: object) -> None:
+    """Raises TypeError or ValueError unless ``value`` is a dense tensor of a supported dtype."""
+    if not isinstance(value, torch.Tensor):
+        kind = type(value).__name__
+        raise TypeError(f"per_step_dense: {name} must be a torch.Tensor; got {kind}")
+    if value.is_nested:
+        raise ValueError(f"per_step_dense: {name} must be a dense tensor; got a nested tensor")
+    if value.dtype not in SUPPORTED_DTYPES:
+        raise TypeError(
+            f"per_step_dense: {name} must be float32, float64, float16 or bfloat16; "
+            f"got {_dtype_name(value.dtype)}"
+        )
+    if value.layout is not torch.strided:
+        layout = str(value.layout).removeprefix("torch.")
+        raise ValueError(f"per_step_dense: {name} must be a dense tensor; got layout {layout}")
+
+
+def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises unless x is (*, T, I), weight (T, I, O), bias (T, O), of one dtype and device."""
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is None:
+            continue
+        if tensor.dtype != x.dtype:
+            raise TypeError(
+                f"per_step_dense: {name} must have the dtype of x, {_dtype_name(x.dtype)}; "
+                f"got {_dtype_name(tensor.dtype)}"
+            )
+        if tensor.device != x.device:
+            raise ValueError(
+                f"per_step_dense: {name} must be on the device of x, {x.device}; "
+                f"got {tensor.device}"
+            )
+    if x.dim() < 2:
+        raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
+    steps, in_features = x.shape[-2:]
+    if weight.dim() != 3:
+        raise ValueError(f"per_step_dense: weight must be (T, I, O), 3-D; got {_shape(weight)}")
+    if weight.size(0) != steps:
+        raise ValueError(
+            f"per_step_dense: weight must be (T, I, O) with T = x.size(-2) = {steps}; "
+            f"got {_shape(weight)}"
+        )
+    if weight.size(1) != in_features:
+        raise ValueError(
+            f"per_step_dense: weight must be (T, I, O) with I = x.size(-1) = {in_features}; "
+            f"got {_shape(weight)}"
+        )
+    if bias is not None and bias.shape != (steps, weight.size(2)):
+        raise ValueError(
+            f"per_step_dense: bias must be (T, O) = ({steps}, {weight.size(2)}); got {_shape(bias)}"
+        )
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return str(tuple(tensor.shape))
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

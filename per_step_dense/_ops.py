@@ -1,0 +1,30 @@
+"""The compiled module, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+compiled: ModuleType | None
+"""``per_step_dense._C``, whose import registers ``torch.ops.per_step_dense``; None without it."""
+
+missing_reason: str
+"""Why ``compiled`` is None, in the words of the failed import; empty otherwise."""
+
+try:
+    from . import _C
+
+    compiled, missing_reason = _C, ""
+except ImportError as error:
+    compiled, missing_reason = None, str(error)
+
+forward: Callable[[Tensor, Tensor, Tensor | None, str], Tensor] | None = (
+    None if compiled is None else torch.ops.per_step_dense.forward.default
+)
+"""The op; None without the compiled module."""
+
+has_cuda_kernels: bool = compiled is not None and compiled.build_info()["cuda"] is not None
+"""Whether the compiled module carries this package's own CUDA kernels."""

@@ -1,0 +1,82 @@
+"""The function."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+from torch import Tensor
+
+from . import _ops, reference
+from ._checks import check_activation, check_are_dense_tensors
+from ._types import Activation
+
+
+def per_step_dense(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: Activation | None = None,
+) -> Tensor:
+    r"""A different dense layer at every time step.
+
+    .. math:: y_{b,t,:} = \mathrm{activation}(x_{b,t,:} W_t + b_t)
+
+    Differentiable any number of times in ``x``, ``weight`` and ``bias``; works under autocast,
+    torch.func transforms and forward-mode AD.
+
+    Args:
+        x: the input, with any strides.
+        weight: one matrix per step, with any strides.
+        bias: one vector per step, or None.
+        activation: None, ``"relu"``, ``"gelu"`` (exact, by erf), ``"gelu_tanh"``, ``"silu"``,
+            ``"tanh"`` or ``"sigmoid"``.
+
+    Shape:
+        - x: :math:`(*, T, I)`
+        - weight: :math:`(T, I, O)`
+        - bias: :math:`(T, O)`
+        - result: :math:`(*, T, O)`, contiguous
+
+    All tensors have one device and one dtype: float32, float64, float16 or bfloat16 (16-bit types
+    accumulate in float32). Nothing broadcasts. Sizes may be zero.
+
+    Returns:
+        The activated sum, of x's dtype and device.
+
+    Raises:
+        ValueError: a shape, rank, device, layout or activation name that does not fit.
+        TypeError: an argument that is no tensor, or has an unsupported or different dtype.
+
+    Example:
+        >>> x, weight, bias = torch.randn(32, 10, 4), torch.randn(10, 4, 8), torch.randn(10, 8)
+        >>> per_step_dense(x, weight, bias, activation="relu").shape
+        torch.Size([32, 10, 8])
+    """
+    if not _ops.has_cuda_kernels and isinstance(x, Tensor) and x.is_cuda:
+        _warn_that_cuda_runs_without_kernels()
+    if _ops.forward is None:
+        return reference.per_step_dense(x, weight, bias, activation=activation)
+    try:
+        return _ops.forward(x, weight, bias, "none" if activation is None else activation)
+    except Exception:
+        # The op checks its arguments itself; what its schema or the dispatcher refused before
+        # that, in torch's words, is said here in this package's.
+        check_activation(activation)
+        check_are_dense_tensors(x, weight, bias)
+        raise
+
+
+@cache  # once a process, wherever the calls come from
+def _warn_that_cuda_runs_without_kernels() -> None:
+    reason = (
+        f"its compiled module is missing ({_ops.missing_reason})"
+        if _ops.compiled is None
+        else "it was built without CUDA"
+    )
+    warnings.warn(
+        f"per_step_dense: CUDA tensors run through plain torch operations because {reason}; "
+        "see `python -m per_step_dense info`",
+        stacklevel=3,
+    )

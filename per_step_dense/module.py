@@ -1,0 +1,303 @@
+"""The layer."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import SupportsIndex
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ._checks import SUPPORTED_DTYPES, check_activation, check_is_dense_tensor
+from ._types import Activation
+from .functional import per_step_dense
+
+
+class PerStepDense(nn.Module):
+    r"""A different dense layer at every time step, as one layer.
+
+    .. math:: y_{b,t,:} = \mathrm{activation}(x_{b,t,:} W_t + b_t)
+
+    With a tuple of steps, every cell of a grid has its own dense layer: ``steps=(6, 7)`` is one for
+    each of 42 positions.
+
+    Args:
+        steps: the number of time steps, or the extents of a grid of them.
+        in_features: the size of the input at one step.
+        out_features: the size of the output at one step.
+        bias: whether every step adds a bias of its own.
+        activation: None, ``"relu"``, ``"gelu"`` (exact, by erf), ``"gelu_tanh"``, ``"silu"``,
+            ``"tanh"`` or ``"sigmoid"``.
+        device: where the parameters are created.
+        dtype: float32, float64, float16 or bfloat16; None is torch's default dtype.
+
+    Shape:
+        - input: :math:`(*, *\text{steps}, \text{in\_features})`
+        - output: :math:`(*, *\text{steps}, \text{out\_features})`, where the leading dimensions are
+          those of the input: any number, also none
+
+    Attributes:
+        weight: the matrices, of shape :math:`(*\text{steps}, \text{in\_features},
+            \text{out\_features})`. One step's is the transpose of that of :class:`torch.nn.Linear`.
+        bias: the biases, of shape :math:`(*\text{steps}, \text{out\_features})`, or None.
+        steps, in_features, out_features, activation: as given.
+
+    Every step starts as a :class:`torch.nn.Linear` of its own would: weight and bias are uniform in
+    :math:`\pm 1 / \sqrt{\text{in\_features}}`. The number of steps does not shrink that bound: an
+    output sums over ``in_features`` terms however many steps there are.
+
+    Raises:
+        ValueError: a size below 1, an empty tuple of steps, an unknown activation; when called, an
+            input whose shape or device does not fit.
+        TypeError: an argument of another type, an unsupported dtype; when called, an input that is
+            no tensor or has another dtype than the parameters.
+
+    Example:
+        >>> layer = PerStepDense(10, 4, 8, activation="relu")
+        >>> layer(torch.randn(32, 10, 4)).shape
+        torch.Size([32, 10, 8])
+        >>> sum(parameter.numel() for parameter in layer.parameters())
+        400
+    """
+
+    steps: int | tuple[int, ...]
+    in_features: int
+    out_features: int
+    activation: Activation | None
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        steps: int | tuple[int, ...],
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        activation: Activation | None = None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.steps = _checked_steps(steps)
+        self.in_features = _checked_size("in_features", in_features)
+        self.out_features = _checked_size("out_features", out_features)
+        if not isinstance(bias, bool):  # catches an activation given where Dense takes it
+            raise TypeError(f"per_step_dense: bias must be a bool; got {type(bias).__name__}")
+        check_activation(activation)
+        self.activation = activation
+        dtype = _checked_dtype(dtype)
+
+        steps_shape = self._steps_shape()
+        self.weight = nn.Parameter(
+            torch.empty(
+                *steps_shape, self.in_features, self.out_features, device=device, dtype=dtype
+            )
+        )
+        if bias:
+            self.bias = nn.Parameter(
+                torch.empty(*steps_shape, self.out_features, device=device, dtype=dtype)
+            )
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws weight and bias anew, uniform in :math:`\pm 1 / \sqrt{\text{in\_features}}`."""
+        bound = 1 / math.sqrt(self.in_features)
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Applies every step's layer to the input's step; shapes and errors as in the class."""
+        check_is_dense_tensor("input", input)
+        steps_shape = self._steps_shape()
+        expected = (*steps_shape, self.in_features)
+        if input.shape[-len(expected) :] != expected:
+            raise ValueError(
+                f"per_step_dense: input must be (*, {', '.join(map(str, expected))}) = "
+                f"(*, *steps, in_features); got {tuple(input.shape)}"
+            )
+        if len(steps_shape) == 1:
+            return per_step_dense(input, self.weight, self.bias, activation=self.activation)
+
+        x = input.flatten(-len(expected), -2)  # (*, T, I) with T = prod(steps)
+        weight = self.weight.flatten(0, -3)  # (T, I, O)
+        bias = None if self.bias is None else self.bias.flatten(0, -2)  # (T, O)
+        y = per_step_dense(x, weight, bias, activation=self.activation)  # (*, T, O)
+        return y.reshape(*x.shape[:-2], *steps_shape, self.out_features)
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows between the parentheses."""
+        text = (
+            f"steps={self.steps}, in_features={self.in_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
+    @classmethod
+    def from_linears(cls, linears: Iterable[nn.Linear]) -> PerStepDense:
+        """Builds a layer from one :class:`torch.nn.Linear` per step, copying their parameters.
+
+        The layer has their dtype, device and ``requires_grad``, and no activation: set
+        ``layer.activation`` if one followed each of them.
+
+        Args:
+            linears: at least one module, all alike in sizes, bias, dtype, device and
+                ``requires_grad``: a list, an ``nn.ModuleList`` or any other iterable.
+
+        Returns:
+            A layer whose step ``t`` computes what ``linears[t]`` does.
+
+        Raises:
+            ValueError: there are none, or they differ; the text names the first that differs.
+            TypeError: something else than an initialised ``nn.Linear``, or dtypes that differ or
+                are unsupported.
+
+        Example:
+            >>> linears = nn.ModuleList(nn.Linear(4, 8) for _ in range(10))
+            >>> PerStepDense.from_linears(linears)
+            PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
+        """
+        linears = _checked_linears(linears)
+        first = linears[0]
+        out_features, in_features = first.weight.shape
+        layer = cls(
+            len(linears),
+            in_features,
+            out_features,
+            bias=first.bias is not None,
+            device="meta",  # drawing values to overwrite would move the random state
+            dtype=first.weight.dtype,
+        )
+        with torch.no_grad():
+            weight = torch.stack([linear.weight.t() for linear in linears])  # (T, I, O)
+            layer.weight = _parameter(weight, first.weight.requires_grad)
+            if first.bias is not None:
+                bias = torch.stack([linear.bias for linear in linears])  # (T, O)
+                layer.bias = _parameter(bias, first.bias.requires_grad)
+        return layer
+
+    def to_linears(self) -> nn.ModuleList:
+        """Copies every step into a :class:`torch.nn.Linear` of its own.
+
+        An ``nn.Linear`` cannot carry an activation, and dropping it would change what the modules
+        compute, so a layer that has one is refused. Set ``layer.activation = None`` and apply the
+        activation after each module to convert such a layer.
+
+        Returns:
+            The modules in the order of the steps (of a grid: the last extent runs fastest), with
+            the layer's dtype, device and ``requires_grad``.
+
+        Raises:
+            ValueError: the layer has an activation.
+
+        Example:
+            >>> PerStepDense(10, 4, 8).to_linears()
+            ModuleList(
+              (0-9): 10 x Linear(in_features=4, out_features=8, bias=True)
+            )
+        """
+        if self.activation is not None:
+            raise ValueError(
+                "per_step_dense: activation must be None for to_linears, since nn.Linear has none "
+                "(set it to None and apply it after each nn.Linear); "
+                f"got {self.activation!r}"
+            )
+        weights = self.weight.flatten(0, -3)  # (T, I, O)
+        biases = None if self.bias is None else self.bias.flatten(0, -2)  # (T, O)
+        linears = nn.ModuleList()
+        for t in range(weights.size(0)):
+            linear = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
+            linear.weight = _parameter(weights[t].t(), self.weight.requires_grad)
+            if self.bias is not None and biases is not None:
+                linear.bias = _parameter(biases[t], self.bias.requires_grad)
+            linears.append(linear)
+        return linears
+
+    def _steps_shape(self) -> tuple[int, ...]:
+        return (self.steps,) if isinstance(self.steps, int) else self.steps
+
+
+def _checked_steps(steps: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    if not isinstance(steps, tuple):
+        return _checked_size("steps", steps, "an int of at least 1, or a tuple of them")
+    if not steps:
+        raise ValueError(
+            "per_step_dense: steps must be an int of at least 1, or a tuple of them; got ()"
+        )
+    return tuple(_checked_size(f"steps[{i}]", size) for i, size in enumerate(steps))
+
+
+def _checked_size(name: str, value: SupportsIndex, expected: str = "an int of at least 1") -> int:
+    refusal = f"per_step_dense: {name} must be {expected}; got "
+    if isinstance(value, bool):
+        raise TypeError(refusal + "bool")
+    try:
+        size = operator.index(value)  # takes NumPy's integers, refuses floats
+    except TypeError:
+        raise TypeError(refusal + type(value).__name__) from None
+    if size < 1:
+        raise ValueError(refusal + str(size))
+    return size
+
+
+def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    refusal = "per_step_dense: dtype must be None, float32, float64, float16 or bfloat16; got "
+    if dtype is None:
+        dtype = torch.get_default_dtype()
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(refusal + type(dtype).__name__)
+    if dtype not in SUPPORTED_DTYPES:
+        raise TypeError(refusal + str(dtype).removeprefix("torch."))
+    return dtype
+
+
+def _parameter(values: Tensor, requires_grad: bool) -> nn.Parameter:
+    """A parameter with a contiguous copy of the values."""
+    return nn.Parameter(values.detach().clone(memory_format=torch.contiguous_format), requires_grad)
+
+
+def _checked_linears(linears: Iterable[nn.Linear]) -> list[nn.Linear]:
+    """The modules as a list; raises unless all are initialised ``nn.Linear``s that are alike."""
+    if not isinstance(linears, Iterable):
+        raise TypeError(
+            "per_step_dense: linears must be an iterable of nn.Linear; "
+            f"got {type(linears).__name__}"
+        )
+    linears = list(linears)
+    if not linears:
+        raise ValueError("per_step_dense: linears must hold at least one nn.Linear; got none")
+    for i, linear in enumerate(linears):
+        if not isinstance(linear, nn.Linear) or is_lazy(linear.weight):
+            raise TypeError(
+                f"per_step_dense: linears[{i}] must be an initialised nn.Linear; "
+                f"got {type(linear).__name__}"
+            )
+        expected, got = _traits(linears[0]), _traits(linear)
+        for trait in expected:
+            if got[trait] != expected[trait]:
+                error = TypeError if trait == "dtype" else ValueError
+                raise error(
+                    f"per_step_dense: linears[{i}] must have {trait} = {expected[trait]} as "
+                    f"linears[0] has; got {trait} = {got[trait]}"
+                )
+    return linears
+
+
+def _traits(linear: nn.Linear) -> dict[str, object]:
+    """What the modules must have in common to become one layer, by the name that errors use."""
+    bias: nn.Parameter | None = linear.bias
+    return {
+        "in_features": linear.weight.size(1),
+        "out_features": linear.weight.size(0),
+        "bias": bias is not None,
+        "dtype": linear.weight.dtype,
+        "device": linear.weight.device,
+        "weight.requires_grad": linear.weight.requires_grad,
+        "bias.requires_grad": None if bias is None else bias.requires_grad,
+    }

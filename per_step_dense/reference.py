@@ -1,0 +1,67 @@
+"""The operation in plain torch, on any device: what the kernels are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ._checks import check_activation, check_are_dense_tensors, check_shapes
+from ._types import Activation
+
+_ACTIVATION_FUNCTIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+
+def per_step_dense(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: Activation | None = None,
+) -> Tensor:
+    """The same contract as :func:`per_step_dense.per_step_dense`, computed by ``torch.einsum``.
+
+    Args and Shape: as there.
+
+    Returns:
+        ``activation(einsum("...ti,tio->...to", x, weight) + bias)``, contiguous.
+
+    Raises:
+        ValueError, TypeError: as there.
+    """
+    check_activation(activation)
+    check_are_dense_tensors(x, weight, bias)
+    if _is_autocast_on(x.device.type):
+        x, weight = _autocast(x), _autocast(weight)
+        bias = None if bias is None else _autocast(bias)
+    check_shapes(x, weight, bias)
+
+    y = torch.einsum("...ti,tio->...to", x, weight)
+    if bias is not None:
+        y = y + bias
+    if activation is not None:
+        y = _ACTIVATION_FUNCTIONS[activation](y)
+    return y.contiguous()
+
+
+def _is_autocast_on(device_type: str) -> bool:
+    # Asking is_autocast_enabled of a device without autocast, such as meta, raises.
+    return torch.amp.autocast_mode.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """Casts as autocast does for torch.nn.functional.linear: all but float64."""
+    if tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))

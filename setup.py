@@ -1,0 +1,100 @@
+"""Builds per_step_dense._C; all else that there is to say of the package is in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).resolve().parent
+
+try:
+    import torch
+except ImportError:
+    raise SystemExit(
+        "per_step_dense: the build needs the torch that the package will run with, and found none "
+        "(pip builds in an empty environment unless told otherwise). Install torch, then run\n"
+        "    pip install setuptools ninja\n"
+        "    pip install --no-build-isolation ."
+    ) from None
+
+sys.path.insert(0, str(ROOT))  # a build backend does not look beside setup.py
+from build_support.toolkit import Toolkit, ToolkitError, choose_toolkit  # noqa: E402
+
+# Every GPU from sm_80 on through machine code or PTX; Hopper's own instructions need the "a".
+DEFAULT_ARCHITECTURES = "8.0+PTX;9.0a"
+
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
+
+
+def main() -> None:
+    """Runs setup() with the extension this machine can build."""
+    try:
+        toolkit = choose_toolkit(torch.version.cuda)
+        cudart = toolkit.runtime_library() if toolkit else None
+    except ToolkitError as error:
+        raise SystemExit(f"per_step_dense: {error}") from None
+    if toolkit:
+        os.environ["CUDA_HOME"] = str(toolkit.home)  # torch reads it on import of cpp_extension
+        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
+        print(f"per_step_dense: building with the CUDA {toolkit.version} toolkit {toolkit.home}")
+    else:
+        print("per_step_dense: building without CUDA kernels")
+
+    from torch.utils.cpp_extension import BuildExtension
+
+    extension = cuda_extension(toolkit) if toolkit else cpu_extension()
+    if cudart:
+        extension.library_dirs.append(str(named_for_the_linker(cudart)))
+    setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
+
+
+def cpu_extension() -> Extension:
+    """The ops without kernels of our own."""
+    from torch.utils.cpp_extension import CppExtension
+
+    return CppExtension(
+        "per_step_dense._C",
+        [path for path in sources("*.cpp") if not path.endswith("ops_cuda.cpp")],
+        include_dirs=[str(ROOT / "csrc")],
+        extra_compile_args=["-O3", *WARNINGS],
+    )
+
+
+def cuda_extension(toolkit: Toolkit) -> Extension:
+    """The ops and the kernels."""
+    from torch.utils.cpp_extension import CUDAExtension
+
+    macros = [
+        ("PSD_WITH_CUDA", None),
+        ("PSD_CUDA_VERSION", f'"{toolkit.version}"'),
+        ("PSD_CUDA_ARCHITECTURES", f'"{os.environ["TORCH_CUDA_ARCH_LIST"]}"'),
+    ]
+    return CUDAExtension(
+        "per_step_dense._C",
+        sources("*.cpp", "kernels/**/*.cu"),
+        include_dirs=[str(ROOT / "csrc")],
+        define_macros=macros,
+        extra_compile_args={"cxx": ["-O3", *WARNINGS], "nvcc": ["-O3", "-Xptxas=--warn-on-spills"]},
+    )
+
+
+def sources(*patterns: str) -> list[str]:
+    """The files under csrc/ that match, relative to this one as setuptools wants them."""
+    found = [path for pattern in patterns for path in (ROOT / "csrc").glob(pattern)]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def named_for_the_linker(library: Path) -> Path:
+    """A folder in which libcudart.so is a link to a library that has only its versioned name."""
+    folder = ROOT / "build" / "cudart"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "libcudart.so"
+    link.unlink(missing_ok=True)
+    link.symlink_to(library)
+    return folder
+
+
+main()
