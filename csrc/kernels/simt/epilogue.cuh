@@ -49,7 +49,7 @@ __device__ __forceinline__ void store_column_sums(const Gemm& gemm, int64_t t, i
   constexpr int kShares = Config::kThreads / Config::kBlockN;
   static_assert(kShares <= Config::kBlockK, "or the shares do not fit into the tile of b");
   const int share = threadIdx.x / Config::kBlockN, column = threadIdx.x % Config::kBlockN;
-  smem.b[share][column] = accum.column.total;  // the main loop is done with the tile
+  smem.b[share][column] = accum.column.total();  // the main loop is done with the tile
   __syncthreads();
   if (share == 0 && n0 + column < gemm.n) {
     Scalar sum = 0;

@@ -16,10 +16,27 @@ struct FoldedSum {
   }
 };
 
+// A sum that keeps what every addition rounds off (Knuth's TwoSum, which needs no order of sizes).
+// Torch adds up bias gradients by cascades, which a folded sum does not match over 10^5 terms.
+template <class Scalar>
+struct CompensatedSum {
+  Scalar sum = 0, lost = 0;
+
+  __device__ void add(Scalar term) {
+    const Scalar next = sum + term;
+    const Scalar added = next - sum;
+    lost += (sum - (next - added)) + (term - added);
+    sum = next;
+  }
+
+  // An infinite sum has lost nothing but reads inf - inf there.
+  __device__ Scalar total() const { return isfinite(sum) ? sum + lost : sum; }
+};
+
 template <class Config>
 struct Accumulators {
   FoldedSum<typename Config::Scalar> tile[Config::kThreadM][Config::kThreadN];
-  FoldedSum<typename Config::Scalar> column;  // this thread's share of a column of b
+  CompensatedSum<typename Config::Scalar> column;  // this thread's share of a column of b
 
   __device__ void fold() {
 #pragma unroll
@@ -27,7 +44,6 @@ struct Accumulators {
 #pragma unroll
       for (int j = 0; j < Config::kThreadN; ++j) tile[i][j].fold();
     }
-    column.fold();
   }
 };
 
@@ -62,10 +78,12 @@ template <class Config>
 __device__ __forceinline__ void sum_columns(const SharedStorage<Config>& smem,
                                             Accumulators<Config>& accum) {
   constexpr int kShares = Config::kThreads / Config::kBlockN;
+  typename Config::Scalar sum = 0;
 #pragma unroll
   for (int k = 0; k < Config::kBlockK; k += kShares) {
-    accum.column.recent += smem.b[k + threadIdx.x / Config::kBlockN][threadIdx.x % Config::kBlockN];
+    sum += smem.b[k + threadIdx.x / Config::kBlockN][threadIdx.x % Config::kBlockN];
   }
+  accum.column.add(sum);
 }
 
 //   fetch(0) | store(0) barrier fetch(1) multiply(0) barrier | store(1) barrier fetch(2) ...

@@ -1,0 +1,43 @@
+"""Options and fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+# What cuBLAS wants before torch.use_deterministic_algorithms lets it run.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="fail the tests that need a GPU, rather than skip them, where there is none",
+    )
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Both kinds of device, one test each."""
+    if request.param == "cuda":
+        request.getfixturevalue("gpu")
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> torch.device:
+    """A CUDA device; without one the test is skipped, or fails under --require-gpu."""
+    if not torch.cuda.is_available():
+        if request.config.getoption("--require-gpu"):
+            pytest.fail("needs a GPU, and --require-gpu is given", pytrace=False)
+        pytest.skip("needs a GPU")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Every test draws from the same seed, whichever tests ran before it."""
+    torch.manual_seed(20)

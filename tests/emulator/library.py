@@ -1,0 +1,214 @@
+"""The emulator's library and its operations on CPU tensors."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import structs
+from .build import build_library
+from .guarded import GuardedOutput
+
+
+class EmulatorError(RuntimeError):
+    """A kernel did what it must not.
+
+    Attributes:
+        kind: What it did: "deadlock", "smem-oob", "gmem-write", ... README.md has the list.
+        message: Where, and what exactly.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+
+
+class Library:
+    """One build of the kernels.
+
+    Every operation takes `schedule`, an index or a name of `schedules`: which interleaving of the
+    threads and engines to run. Inputs may have any strides; nothing outside them is readable.
+
+    Attributes:
+        schedules: The names of all schedules.
+        counters: Of the last run: launches, blocks, and what the engines did.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        self._library.emulator_schedule_name.restype = ctypes.c_char_p
+        self._library.emulator_activation_name.restype = ctypes.c_char_p
+        self._library.emulator_behaviour_name.restype = ctypes.c_char_p
+        self._library.emulator_struct_bytes.restype = ctypes.c_size_t
+        self._library.emulator_schedule_count.restype = ctypes.c_size_t
+        self._check_structs()
+        self.schedules = tuple(
+            self._library.emulator_schedule_name(ctypes.c_size_t(index)).decode()
+            for index in range(self._library.emulator_schedule_count())
+        )
+        self.activations = tuple(_names(self._library.emulator_activation_name))
+        self.behaviours = tuple(_names(self._library.emulator_behaviour_name))
+        self.counters = structs.Counters()
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        activation: str = "none",
+        *,
+        want_z: bool = False,
+        schedule: int | str = 0,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """y and, if wanted, the value z before the activation."""
+        b, t, i = x.shape
+        o = weight.shape[2]
+        y = GuardedOutput((b, t, o), x.dtype)
+        z = GuardedOutput((b, t, o), x.dtype) if want_z else None
+        problem = structs.ForwardProblem(
+            *(b, t, i, o),
+            *(structs.DTYPES[x.dtype], self.activations.index(activation)),
+            structs.view3(x),
+            structs.view3(weight),
+            structs.view2(bias),
+            structs.view3(y.tensor),
+            structs.view3(_tensor(z)),
+        )
+        self._run("emulator_forward", problem, schedule=schedule, outputs=(y, z))
+        return y.tensor, _tensor(z)
+
+    def backward(
+        self,
+        dz: torch.Tensor,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        mask: tuple[bool, bool, bool] = (True, True, True),
+        *,
+        schedule: int | str = 0,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """dx, dweight, dbias; None where the mask says that it is not wanted."""
+        b, t, i = x.shape
+        o = weight.shape[2]
+        shapes = ((b, t, i), (t, i, o), (t, o))
+        outputs = [
+            GuardedOutput(shape, dz.dtype) if wanted else None
+            for shape, wanted in zip(shapes, mask, strict=True)
+        ]
+        dx, dweight, dbias = (_tensor(output) for output in outputs)
+        problem = structs.BackwardProblem(
+            *(b, t, i, o),
+            structs.DTYPES[dz.dtype],
+            *(structs.view3(dz), structs.view3(x), structs.view3(weight)),
+            *(structs.view3(dx), structs.view3(dweight), structs.view2(dbias)),
+        )
+        self._run("emulator_backward", problem, schedule=schedule, outputs=outputs)
+        return dx, dweight, dbias
+
+    def activation_backward(
+        self,
+        dy: torch.Tensor,
+        saved: torch.Tensor,
+        activation: str,
+        *,
+        schedule: int | str = 0,
+    ) -> torch.Tensor:
+        """dz = dy * activation'(saved)."""
+        dz = GuardedOutput(dy.shape, dy.dtype)
+        problem = structs.ActivationBackwardProblem(
+            *dy.shape,
+            *(structs.DTYPES[dy.dtype], self.activations.index(activation)),
+            *(structs.view3(dy), structs.view3(saved), structs.view3(dz.tensor)),
+        )
+        self._run("emulator_activation_backward", problem, schedule=schedule, outputs=(dz,))
+        return dz.tensor
+
+    def example_gemm(
+        self,
+        kernel: str,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        *,
+        schedule: int | str = 0,
+    ) -> torch.Tensor:
+        """x @ weight + bias in bfloat16 by "mma_sync" or "wgmma_<columns>x<consumers>"."""
+        b, t, i = x.shape
+        o = weight.shape[2]
+        y = GuardedOutput((b, t, o), x.dtype)
+        bias_pointer = None if bias is None else bias.data_ptr()
+        problem = structs.ExampleGemm(
+            *(b, t, i, o), x.data_ptr(), weight.data_ptr(), bias_pointer, y.tensor.data_ptr()
+        )
+        if kernel == "mma_sync":
+            self._run("emulator_mma_sync_gemm", problem, schedule=schedule, outputs=(y,))
+        else:
+            tile = (int(size) for size in kernel.removeprefix("wgmma_").split("x"))
+            self._run("emulator_wgmma_gemm", problem, *tile, schedule=schedule, outputs=(y,))
+        return y.tensor
+
+    def behaviour(self, name: str, *, schedule: int | str = 0) -> None:
+        """A small kernel that shows one behaviour of the emulator."""
+        self._run("emulator_behaviour", name.encode(), schedule=schedule, outputs=())
+
+    def _run(
+        self,
+        function: str,
+        problem: ctypes.Structure | bytes,
+        *arguments: int,
+        schedule: int | str,
+        outputs: Sequence[GuardedOutput | None],
+    ) -> None:
+        index = self.schedules.index(schedule) if isinstance(schedule, str) else schedule
+        if not 0 <= index < len(self.schedules):
+            raise ValueError(f"there are {len(self.schedules)} schedules; got {schedule}")
+        report = structs.Report()
+        pointer = problem if isinstance(problem, bytes) else ctypes.byref(problem)
+        run = getattr(self._library, function)
+        run.restype = None
+        run(pointer, *arguments, ctypes.c_size_t(index), ctypes.byref(report))
+        self.counters = report.counters
+        if not report.ok:
+            raise EmulatorError(report.kind.decode(), report.message.decode())
+        if not all(output.has_intact_guards() for output in outputs if output is not None):
+            raise EmulatorError("guard", "something wrote beside an output")
+
+    def _check_structs(self) -> None:
+        for name in (
+            "ForwardProblem",
+            "BackwardProblem",
+            "ActivationBackwardProblem",
+            "ExampleGemm",
+            "Report",
+        ):
+            theirs = self._library.emulator_struct_bytes(name.encode())
+            ours = ctypes.sizeof(getattr(structs, name))
+            if theirs != ours:
+                raise TypeError(f"structs.{name} has {ours} bytes, the C++ struct has {theirs}")
+
+
+@functools.cache
+def default_library() -> Library:
+    """The build of this checkout's kernels."""
+    return Library(build_library())
+
+
+def schedules() -> tuple[str, ...]:
+    """The names of all schedules."""
+    return default_library().schedules
+
+
+def _tensor(output: GuardedOutput | None) -> torch.Tensor | None:
+    return None if output is None else output.tensor
+
+
+def _names(name_at: Any) -> Iterator[str]:
+    index = 0
+    while (name := name_at(index)) is not None:
+        yield name.decode()
+        index += 1

@@ -1,0 +1,59 @@
+"""Faults put into a copy of the sources, to see whether the emulator notices.
+
+They live outside the kernels' text. A mutation whose text is not found is an error: a fault that
+was never planted must not pass for one that was caught.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .build import EMULATOR, REPOSITORY
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One edit of one file.
+
+    Attributes:
+        file: Relative to the repository.
+        old: Text that occurs exactly once, unless `occurrence` says which one is meant.
+        new: What replaces it.
+        occurrence: Counted from 1; 0 when there is only one.
+    """
+
+    file: str
+    old: str
+    new: str
+    occurrence: int = 0
+
+    def apply(self, root: Path) -> None:
+        path = root / self.file
+        text = path.read_text()
+        found = text.count(self.old)
+        wanted = self.occurrence or 1
+        if found < wanted or (self.occurrence == 0 and found > 1):
+            raise LookupError(f"{self.file}: {found} occurrences of {self.old!r}: {self}")
+        begin = -1
+        for _ in range(wanted):
+            begin = text.index(self.old, begin + 1)
+        path.write_text(text[:begin] + self.new + text[begin + len(self.old) :])
+
+
+@contextlib.contextmanager
+def mutated_tree(*mutations: Mutation) -> Iterator[Path]:
+    """A copy of the kernels' and the emulator's sources with the mutations applied."""
+    with tempfile.TemporaryDirectory(prefix="emulator-") as folder:
+        root = Path(folder)
+        shutil.copytree(REPOSITORY / "csrc", root / "csrc")
+        shutil.copytree(
+            REPOSITORY / EMULATOR, root / EMULATOR, ignore=shutil.ignore_patterns("*.py", "*.pyc")
+        )
+        for mutation in mutations:
+            mutation.apply(root)
+        yield root

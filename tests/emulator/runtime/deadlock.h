@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+
+namespace emulator {
+
+class Block;
+
+// Groups the blocked threads by what they wait for and puts that into words.
+void describe_deadlock(const Block& block, char* text, size_t text_bytes);
+
+}  // namespace emulator

@@ -1,0 +1,235 @@
+#include "runtime/global_memory.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "runtime/failure.h"
+#include "runtime/session.h"
+
+namespace emulator {
+namespace {
+
+// The state of one byte. Those that are in no view, gaps between a view's rows among them, are 0.
+constexpr uint8_t kReadable = 1;
+constexpr uint8_t kWritable = 2;
+constexpr uint8_t kOnce = 4;         // an output's: one write in a launch
+constexpr uint8_t kWritten = 8;      // in any launch
+constexpr uint8_t kWrittenNow = 16;  // in this launch
+
+uint8_t initial_state(BufferRole role) {
+  switch (role) {
+    case BufferRole::kInput:
+      return kReadable;
+    case BufferRole::kOutput:
+      return kWritable | kOnce;
+    case BufferRole::kWorkspace:
+      return kWritable;  // readable once written
+  }
+  return 0;
+}
+
+bool is_empty(const TensorView& view) {
+  return view.extent[0] == 0 || view.extent[1] == 0 || view.extent[2] == 0;
+}
+
+struct Range {
+  uintptr_t begin;
+  uintptr_t end;
+};
+
+Range hull_of(const TensorView& view) {
+  int64_t lowest = 0;
+  int64_t highest = 0;
+  for (int dim = 0; dim < 3; ++dim) {
+    const int64_t reach = (view.extent[dim] - 1) * view.stride[dim];
+    (reach < 0 ? lowest : highest) += reach;
+  }
+  const auto data = reinterpret_cast<uintptr_t>(view.data);
+  return {data + static_cast<uintptr_t>(lowest * view.element_bytes),
+          data + static_cast<uintptr_t>((highest + 1) * view.element_bytes)};
+}
+
+template <class Visit>
+void for_each_element(const TensorView& view, Visit&& visit) {
+  const auto data = reinterpret_cast<uintptr_t>(view.data);
+  for (int64_t i = 0; i < view.extent[0]; ++i) {
+    for (int64_t j = 0; j < view.extent[1]; ++j) {
+      for (int64_t k = 0; k < view.extent[2]; ++k) {
+        const int64_t offset = i * view.stride[0] + j * view.stride[1] + k * view.stride[2];
+        const uintptr_t address = data + static_cast<uintptr_t>(offset * view.element_bytes);
+        if (!visit(address, i, j, k)) return;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void GlobalMemory::add(const TensorView& view) {
+  if (!is_empty(view)) views_.push_back(view);
+}
+
+void GlobalMemory::finish_registration() {
+  std::vector<Range> hulls;
+  for (const TensorView& view : views_) hulls.push_back(hull_of(view));
+  std::sort(hulls.begin(), hulls.end(),
+            [](const Range& left, const Range& right) { return left.begin < right.begin; });
+  for (const Range& hull : hulls) {
+    if (!buffers_.empty() && hull.begin < buffers_.back().end) {
+      buffers_.back().end = std::max(buffers_.back().end, hull.end);
+    } else {
+      buffers_.push_back({hull.begin, hull.end, {}});
+    }
+  }
+  for (Buffer& buffer : buffers_) buffer.state.assign(buffer.end - buffer.begin, 0);
+  for (const TensorView& view : views_) open(view);
+}
+
+void GlobalMemory::open(const TensorView& view) {
+  const auto element_bytes = static_cast<size_t>(view.element_bytes);
+  const uint8_t state = initial_state(view.role);
+  for_each_element(view, [&](uintptr_t address, int64_t, int64_t, int64_t) {
+    Buffer& buffer = *buffer_of(address, element_bytes);
+    uint8_t* const bytes = &buffer.state[address - buffer.begin];
+    const bool conflicts = bytes[0] != 0 && (bytes[0] != state || view.role == BufferRole::kOutput);
+    if (conflicts) {
+      fail("gmem-setup", "%s shares elements with a tensor of another role, or overlaps itself",
+           view.name);
+    }
+    std::fill(bytes, bytes + element_bytes, state);
+    return true;
+  });
+}
+
+void GlobalMemory::begin_launch() {
+  for (Buffer& buffer : buffers_) {
+    for (uint8_t& state : buffer.state) state &= static_cast<uint8_t>(~kWrittenNow);
+  }
+}
+
+GlobalMemory::Buffer* GlobalMemory::buffer_of(uintptr_t address, size_t bytes) {
+  const auto holds = [&](const Buffer& buffer) {
+    return address >= buffer.begin && address + bytes <= buffer.end;
+  };
+  if (last_hit_ < buffers_.size() && holds(buffers_[last_hit_])) return &buffers_[last_hit_];
+  for (size_t index = 0; index < buffers_.size(); ++index) {
+    if (!holds(buffers_[index])) continue;
+    last_hit_ = index;
+    return &buffers_[index];
+  }
+  return nullptr;
+}
+
+void GlobalMemory::check_alignment(const void* pointer, size_t bytes, const char* access) const {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const bool is_vector = bytes == 2 || bytes == 4 || bytes == 8 || bytes == 16;
+  if (is_vector && address % bytes != 0) {
+    char where[160];
+    describe(address, where, sizeof where);
+    fail("gmem-misaligned", "a %zu-byte %s %s is not aligned to its size", bytes, access, where);
+  }
+}
+
+void GlobalMemory::check_read(const void* pointer, size_t bytes) {
+  if (bytes == 0) return;
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const Buffer* buffer = buffer_of(address, bytes);
+  if (buffer == nullptr) fail_read(address, bytes, 0);
+  const uint8_t* const state = &buffer->state[address - buffer->begin];
+  for (size_t byte = 0; byte < bytes; ++byte) {
+    if ((state[byte] & kReadable) == 0) fail_read(address + byte, bytes, state[byte]);
+  }
+}
+
+void GlobalMemory::check_write(const void* pointer, size_t bytes) {
+  if (bytes == 0) return;
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  Buffer* buffer = buffer_of(address, bytes);
+  if (buffer == nullptr) fail_write(address, bytes, 0);
+  uint8_t* const state = &buffer->state[address - buffer->begin];
+  for (size_t byte = 0; byte < bytes; ++byte) {
+    const bool writable = (state[byte] & kWritable) != 0;
+    const bool again = (state[byte] & kOnce) != 0 && (state[byte] & kWrittenNow) != 0;
+    if (!writable || again) fail_write(address + byte, bytes, state[byte]);
+    state[byte] |= kWritten | kWrittenNow;
+    if ((state[byte] & kOnce) == 0) state[byte] |= kReadable;
+  }
+}
+
+const TensorView* GlobalMemory::nearest_view(uintptr_t address) const {
+  const TensorView* nearest = nullptr;
+  uintptr_t nearest_distance = UINTPTR_MAX;
+  for (const TensorView& view : views_) {
+    const Range hull = hull_of(view);
+    const uintptr_t distance = address < hull.begin  ? hull.begin - address
+                               : address >= hull.end ? address - hull.end + 1
+                                                     : 0;
+    if (distance < nearest_distance) {
+      nearest = &view;
+      nearest_distance = distance;
+    }
+  }
+  return nearest;
+}
+
+void GlobalMemory::describe(uintptr_t address, char* text, size_t text_bytes) const {
+  const TensorView* view = nearest_view(address);
+  if (view == nullptr) {
+    std::snprintf(text, text_bytes, "at 0x%zx (no tensor is registered)", address);
+    return;
+  }
+  const auto offset = static_cast<ptrdiff_t>(address - reinterpret_cast<uintptr_t>(view->data));
+  const Range hull = hull_of(*view);
+  std::snprintf(text, text_bytes, "at byte %td of %s (which spans bytes %td to %td)", offset,
+                view->name, static_cast<ptrdiff_t>(hull.begin - address) + offset,
+                static_cast<ptrdiff_t>(hull.end - address) + offset);
+}
+
+void GlobalMemory::fail_read(uintptr_t address, size_t bytes, uint8_t state) const {
+  char where[160];
+  describe(address, where, sizeof where);
+  if ((state & kOnce) != 0) fail("gmem-read", "a %zu-byte read of an output, %s", bytes, where);
+  if ((state & kWritable) != 0) {
+    fail("gmem-read", "a %zu-byte read of a workspace before it was written, %s", bytes, where);
+  }
+  fail("gmem-oob", "a %zu-byte read of no tensor's element, %s", bytes, where);
+}
+
+void GlobalMemory::fail_write(uintptr_t address, size_t bytes, uint8_t state) const {
+  char where[160];
+  describe(address, where, sizeof where);
+  if ((state & kOnce) != 0) {
+    fail("gmem-double-write", "a second %zu-byte write in one launch %s", bytes, where);
+  }
+  if ((state & kReadable) != 0)
+    fail("gmem-write", "a %zu-byte write to an input, %s", bytes, where);
+  fail("gmem-oob", "a %zu-byte write to no tensor's element, %s", bytes, where);
+}
+
+bool GlobalMemory::find_unwritten(Element& element) const {
+  bool found = false;
+  for (const TensorView& view : views_) {
+    if (view.role != BufferRole::kOutput || found) continue;
+    for_each_element(view, [&](uintptr_t address, int64_t i, int64_t j, int64_t k) {
+      const auto buffer = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) {
+        return address >= b.begin && address < b.end;
+      });
+      if ((buffer->state[address - buffer->begin] & kWritten) != 0) return true;
+      element = {&view, {i, j, k}};
+      found = true;
+      return false;
+    });
+  }
+  return found;
+}
+
+void check_global_read(const void* address, size_t bytes) {
+  this_session().memory.check_alignment(address, bytes, "read");
+  this_session().memory.check_read(address, bytes);
+}
+void check_global_write(const void* address, size_t bytes) {
+  this_session().memory.check_alignment(address, bytes, "write");
+  this_session().memory.check_write(address, bytes);
+}
+
+}  // namespace emulator

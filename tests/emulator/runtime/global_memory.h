@@ -1,0 +1,65 @@
+// Which bytes of global memory the kernels may read and write, and what became of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace emulator {
+
+enum class BufferRole : int32_t {
+  kInput,      // read only
+  kOutput,     // every element is written exactly once, none is read
+  kWorkspace,  // read and written, but read only after it was written
+};
+
+// A tensor with at most three dimensions; an absent one has extent 1. Strides count elements and
+// may be anything, 0 included.
+struct TensorView {
+  const char* name;
+  BufferRole role;
+  void* data;
+  int64_t element_bytes;
+  int64_t extent[3];
+  int64_t stride[3];
+};
+
+class GlobalMemory {
+ public:
+  void add(const TensorView& view);
+  // To be called once all views are added.
+  void finish_registration();
+
+  void begin_launch();
+  // A rule for what threads load and store; engines have rules of their own.
+  void check_alignment(const void* address, size_t bytes, const char* access) const;
+  void check_read(const void* address, size_t bytes);
+  void check_write(const void* address, size_t bytes);
+
+  // The first output element that nobody wrote; null when there is none.
+  struct Element {
+    const TensorView* view;
+    int64_t index[3];
+  };
+  bool find_unwritten(Element& element) const;
+
+ private:
+  struct Buffer {  // the hull of views that overlap
+    uintptr_t begin;
+    uintptr_t end;
+    std::vector<uint8_t> state;  // of each byte
+  };
+
+  void open(const TensorView& view);
+  Buffer* buffer_of(uintptr_t address, size_t bytes);
+  const TensorView* nearest_view(uintptr_t address) const;
+  void describe(uintptr_t address, char* text, size_t text_bytes) const;
+  [[noreturn]] void fail_read(uintptr_t address, size_t bytes, uint8_t state) const;
+  [[noreturn]] void fail_write(uintptr_t address, size_t bytes, uint8_t state) const;
+
+  std::vector<TensorView> views_;
+  std::vector<Buffer> buffers_;  // by address
+  size_t last_hit_ = 0;
+};
+
+}  // namespace emulator

@@ -1,0 +1,71 @@
+// Running a grid: what the driver checks, then every block in turn.
+#include <cstdio>
+
+#include "runtime/block.h"
+#include "runtime/session.h"
+
+namespace emulator {
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+constexpr unsigned kMostBlocksX = 0x7fffffff;
+constexpr unsigned kMostBlocksYZ = 65535;
+constexpr size_t kMostSharedBytes = 227 * 1024;  // sm_90, opted in
+
+dim3 running_grid;
+dim3 running_block;
+
+// Writes what is wrong into `message`, or nothing.
+bool is_launchable(const LaunchRequest& request, char* message, size_t message_bytes) {
+  const dim3& grid = request.grid;
+  const uint64_t threads = uint64_t{request.block.x} * request.block.y * request.block.z;
+  if (threads == 0 || threads > kMostThreads || threads % kWarpSize != 0) {
+    std::snprintf(message, message_bytes,
+                  "a block of %llu threads: not a multiple of 32 in 32 .. %u",
+                  static_cast<unsigned long long>(threads), kMostThreads);
+    return false;
+  }
+  if (grid.x == 0 || grid.x > kMostBlocksX || grid.y == 0 || grid.y > kMostBlocksYZ ||
+      grid.z == 0 || grid.z > kMostBlocksYZ) {
+    std::snprintf(message, message_bytes, "a grid of %u x %u x %u blocks", grid.x, grid.y, grid.z);
+    return false;
+  }
+  if (request.smem_bytes > kMostSharedBytes) {
+    std::snprintf(message, message_bytes, "%zu bytes of shared memory: more than %zu",
+                  request.smem_bytes, kMostSharedBytes);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const dim3& grid_extent() { return running_grid; }
+const dim3& block_extent() { return running_block; }
+
+cudaError_t launch(const LaunchRequest& request) {
+  Session& session = this_session();
+  ++session.report.counters.launches;
+  char message[128];
+  if (!is_launchable(request, message, sizeof message)) {
+    session.record_failure("launch", message);
+    return cudaErrorInvalidConfiguration;
+  }
+  running_grid = request.grid;
+  running_block = request.block;
+  session.memory.begin_launch();
+  Random seeds(session.schedule.seed);
+  for (unsigned z = 0; z < request.grid.z; ++z) {
+    for (unsigned y = 0; y < request.grid.y; ++y) {
+      for (unsigned x = 0; x < request.grid.x; ++x) {
+        ++session.report.counters.blocks;
+        Block block(session.schedule, request, uint3{x, y, z}, seeds.next(), session.report);
+        block.run();
+        if (session.report.ok == 0) return cudaErrorLaunchFailure;
+      }
+    }
+  }
+  return cudaSuccess;
+}
+
+}  // namespace emulator

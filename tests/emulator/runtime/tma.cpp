@@ -1,0 +1,140 @@
+#include "runtime/tma.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/block.h"
+#include "runtime/session.h"
+
+namespace emulator {
+
+void TmaLoads::issue(uint32_t smem, const TensorMap* map, uint32_t barrier,
+                     const int (&coordinate)[3]) {
+  check_box(map, smem, "TMA load");
+  this_block().mbarriers.require_visible_to_async(barrier, "TMA load");
+  pending_.push_back({map,
+                      smem,
+                      barrier,
+                      {coordinate[0], coordinate[1], coordinate[2]},
+                      race_detector::create_actor()});
+  if (this_block().schedule.copies == Timing::kEager) perform(pending_.size() - 1);
+}
+
+void TmaLoads::perform_any() { perform(this_block().random.below(pending_.size())); }
+
+void TmaLoads::perform(size_t index) {
+  const Load load = pending_[index];
+  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  ++this_block().report.counters.tma_boxes;
+  {
+    const race_detector::ActingAs engine(load.actor);
+    copy_box(load);
+    this_block().mbarriers.complete_bytes(load.barrier,
+                                          static_cast<int64_t>(load.map->box_bytes()));
+  }
+  race_detector::destroy_actor(load.actor);
+}
+
+void TmaLoads::copy_box(const Load& load) {
+  SharedMemory& shared = this_block().shared;
+  const int64_t row_bytes = static_cast<int64_t>(load.map->row_bytes());
+  for_each_row(*load.map, load.coordinate, load.smem, [&](const BoxRow& row) {
+    if (row.gmem != nullptr) {
+      const size_t bytes = static_cast<size_t>(row.end_byte - row.first_byte);
+      this_session().memory.check_read(row.gmem + row.first_byte, bytes);
+      race_detector::read(row.gmem + row.first_byte, bytes);
+    }
+    for (int64_t chunk = 0; chunk < row_bytes; chunk += kChunkBytes) {
+      unsigned char value[kChunkBytes] = {};  // outside the tensor TMA fills with zeros
+      const int64_t first = std::max(row.first_byte, chunk);
+      const int64_t end = std::min(row.end_byte, chunk + kChunkBytes);
+      if (first < end) {
+        copy_unseen(value + (first - chunk), row.gmem + first, static_cast<size_t>(end - first));
+      }
+      const uint32_t address =
+          swizzled(row.smem + static_cast<uint32_t>(chunk), load.map->swizzle_bits);
+      unsigned char* smem = shared.generic(address, kChunkBytes, "TMA load");
+      std::memcpy(smem, value, kChunkBytes);
+      std::memcpy(shared.async(address, kChunkBytes, "TMA load"), value, kChunkBytes);
+      race_detector::write(smem, kChunkBytes);
+    }
+  });
+}
+
+namespace {
+
+// The bytes up to which a store overwrites the row: whole 16-byte chunks of global memory, even
+// where the tensor's inner extent ends inside one.
+int64_t stored_end(const TensorMap& map, const BoxRow& row) {
+  const auto end_address =
+      reinterpret_cast<uintptr_t>(row.gmem) + static_cast<size_t>(row.end_byte);
+  const auto overhang =
+      static_cast<int64_t>((kChunkBytes - end_address % kChunkBytes) % kChunkBytes);
+  return std::min(row.end_byte + overhang, static_cast<int64_t>(map.row_bytes()));
+}
+
+void store_row(const TensorMap& map, const BoxRow& row) {
+  SharedMemory& shared = this_block().shared;
+  const int64_t stored = stored_end(map, row);
+  this_session().memory.check_write(row.gmem + row.first_byte,
+                                    static_cast<size_t>(stored - row.first_byte));
+  for (int64_t chunk = 0; chunk < stored; chunk += kChunkBytes) {
+    const int64_t first = std::max(row.first_byte, chunk);
+    const int64_t end = std::min(stored, chunk + kChunkBytes);
+    if (first >= end) continue;
+    const auto bytes = static_cast<size_t>(end - first);
+    const uint32_t address = swizzled(row.smem + static_cast<uint32_t>(chunk), map.swizzle_bits);
+    race_detector::read(shared.generic(address, kChunkBytes, "TMA store"), kChunkBytes);
+    const unsigned char* smem = shared.async(address, kChunkBytes, "TMA store");
+    copy_unseen(row.gmem + first, smem + (first - chunk), bytes);
+    race_detector::write(row.gmem + first, bytes);
+  }
+}
+
+}  // namespace
+
+void BulkStores::add(const TensorMap* map, uint32_t smem, const int (&coordinate)[3]) {
+  check_box(map, smem, "TMA store");
+  open_.push_back({map, smem, {coordinate[0], coordinate[1], coordinate[2]}});
+}
+
+void BulkStores::perform(Group& group) {
+  for (const Store& store : group) {
+    ++this_block().report.counters.tma_boxes;
+    for_each_row(*store.map, store.coordinate, store.smem, [&](const BoxRow& row) {
+      if (row.gmem != nullptr) store_row(*store.map, row);
+    });
+  }
+  group.clear();
+}
+
+// A group that was performed early keeps its place, empty, for the counting of later waits.
+void BulkStores::commit() {
+  groups_.push_back(std::move(open_));
+  open_.clear();
+  if (this_block().does_now(this_block().schedule.copies)) perform(groups_.back());
+}
+
+void BulkStores::wait(int pending) {
+  while (groups_.size() > static_cast<size_t>(pending)) {
+    perform(groups_.front());
+    groups_.erase(groups_.begin());
+  }
+}
+
+bool BulkStores::has_pending() const {
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const Group& group) { return !group.empty(); });
+}
+
+void tma_load(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3]) {
+  this_block().tma_loads.issue(smem, map, barrier, coordinate);
+}
+void tma_store(const TensorMap* map, uint32_t smem, const int (&coordinate)[3]) {
+  this_thread().stores.add(map, smem, coordinate);
+}
+void bulk_commit_group() { this_thread().stores.commit(); }
+void bulk_wait_group(int pending) { this_thread().stores.wait(pending); }
+
+}  // namespace emulator

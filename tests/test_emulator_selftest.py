@@ -1,0 +1,320 @@
+"""Does the emulator notice? Faults are planted in copies of the sources; each must be seen."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import emulator
+import pytest
+import torch
+from emulator import EmulatorError, Library, Mutation, Variant
+from emulator.faults import EXAMPLE_FAULTS, ONE_BLOCK, PACKAGE_FAULTS, SIMT
+
+plants_faults = pytest.mark.skipif(
+    Variant.from_environment() is not Variant.PLAIN,
+    reason="a sanitizer would end the process at the faults that are planted here",
+)
+
+LIBRARY = emulator.default_library
+EXAMPLE_KERNELS = ("mma_sync", "wgmma_64x1", "wgmma_128x1", "wgmma_128x2")
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest; infinite where a value is NaN."""
+    error = (actual - expected).abs() / (1 + expected.abs())
+    return float(error.nan_to_num(nan=torch.inf).max())
+
+
+# What each small kernel of kernels/behaviours.cuh must lead to.
+
+LEGAL_BEHAVIOURS = (
+    "copy_rows",
+    "reuse_workspace",
+    "shared_starts_poisoned",
+    "locals_start_poisoned",
+    "exited_threads_do_not_count",
+    "producer_arrives_consumer_syncs",
+    "shuffles",
+    "half_warps_meet_apart",
+    "one_lane_is_elected",
+    "copies_of_every_size",
+    "race_without_consequence",
+)
+
+FAULTY_BEHAVIOURS = {
+    "read_past_end": ("gmem-oob", "thread 28: a 4-byte read of no tensor's element, at byte 192"),
+    "read_before_start": ("gmem-oob", "thread 0: a 4-byte read of no tensor's element, at byte -4"),
+    "read_gap": ("gmem-oob", "thread 4: a 4-byte read of no tensor's element, at byte 16 of input"),
+    "read_output": ("gmem-read", "thread 0: a 4-byte read of an output, at byte 0 of output"),
+    "write_input": ("gmem-write", "thread 0: a 4-byte write to an input, at byte 0 of input"),
+    "write_gap": ("gmem-oob", "thread 4: a 4-byte write to no tensor's element, at byte 16 of out"),
+    "write_twice": ("gmem-double-write", "thread 1: a second 4-byte write in one launch at byte 0"),
+    "leave_one_unwritten": ("gmem-unwritten", "output[0, 4, 1] was never written"),
+    "read_fresh_workspace": ("gmem-read", "of a workspace before it was written"),
+    "read_misaligned_vector": ("gmem-misaligned", "a 8-byte read at byte 4 of input"),
+    "write_shared_past_end": ("smem-oob", "offset 1024 of the block's 1024 bytes of shared memory"),
+    "write_shared_before_start": ("smem-oob", "offset -1 of the block's 1024 bytes of shared"),
+    "copy_outside_shared": ("smem-oob", "cp.async touches 4 bytes at shared address 0x800"),
+    "declare_too_much_shared": ("smem-oob", "SharedStorage of 1028 bytes exceeds the 1024 bytes"),
+    "barrier_nobody_else_reaches": ("deadlock", "32 threads from 0 to 31 wait for bar.sync 3"),
+    "mbarrier_nobody_arrives_at": ("deadlock", "64 threads from 0 to 63 wait for the mbarrier at"),
+    "two_different_syncthreads": ("barrier", "while others wait at that of tests/emulator/kernels"),
+    "counts_of_a_barrier_differ": ("barrier", "barrier 1: thread 32 expects 96 threads, others ex"),
+    "lanes_execute_different_instructions": ("divergence", "executes __shfl_sync while others wai"),
+    "shuffle_from_an_absent_lane": ("divergence", "lane 0 shuffles from lane 20"),
+    "one_lane_skips_the_warp_barrier": ("deadlock", "31 threads from 0 to 31 wait for __syncwarp"),
+    "copy_from_the_gap": ("gmem-oob", "a 8-byte read of no tensor's element, at byte 16 of input"),
+    "exit_with_a_copy_in_flight": ("cp.async", "exits with a cp.async that was not waited for"),
+    "store_beyond_the_inner_extent": ("gmem-oob", "at byte 36 of rows_of_18"),
+    "setmaxnreg_in_one_warp": ("setmaxnreg", "the four warps of a warpgroup did not execute it"),
+    "launch_of_33_threads": ("launch", "a block of 33 threads"),
+    "launch_of_no_block": ("launch", "a grid of 0 x 1 x 1 blocks"),
+    "launch_with_too_much_shared": ("launch", "233472 bytes of shared memory: more than 232448"),
+}
+
+
+def test_every_behaviour_is_expected_here() -> None:
+    assert sorted(LIBRARY().behaviours) == sorted((*LEGAL_BEHAVIOURS, *FAULTY_BEHAVIOURS))
+
+
+@pytest.mark.parametrize("name", LEGAL_BEHAVIOURS)
+def test_legal_behaviour_is_silent_under_every_schedule(name: str) -> None:
+    for schedule in emulator.schedules():
+        LIBRARY().behaviour(name, schedule=schedule)
+
+
+@plants_faults
+@pytest.mark.parametrize("name", FAULTY_BEHAVIOURS)
+def test_fault_is_reported_under_every_schedule(name: str) -> None:
+    kind, message = FAULTY_BEHAVIOURS[name]
+    for schedule in emulator.schedules():
+        with pytest.raises(EmulatorError) as caught:
+            LIBRARY().behaviour(name, schedule=schedule)
+        assert caught.value.kind == kind
+    with pytest.raises(EmulatorError) as caught:
+        LIBRARY().behaviour(name, schedule=0)
+    assert message in caught.value.message
+
+
+# The example kernels prove the engines.
+
+
+def example_error(library: Library, kernel: str, sizes: tuple[int, ...], schedule: str) -> float:
+    b, t, i, o = sizes
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(b, t, i, generator=generator).bfloat16()
+    weight = torch.randn(t, i, o, generator=generator).bfloat16()
+    bias = torch.randn(t, o, generator=generator).bfloat16()
+    y = library.example_gemm(kernel, x, weight, bias, schedule=schedule)
+    expected = torch.einsum("bti,tio->bto", x.double(), weight.double()) + bias.double()
+    return relative_error(y, expected)
+
+
+EXAMPLE_TOLERANCE = 6e-3  # a result is rounded to 8 bits
+
+
+@pytest.mark.parametrize("kernel", EXAMPLE_KERNELS)
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 8, 8), (64, 1, 64, 64), (65, 2, 72, 72), (130, 2, 200, 136), (37, 2, 264, 24)]
+)
+def test_example_kernel_is_right_under_every_schedule(kernel: str, sizes: tuple[int, ...]) -> None:
+    for schedule in emulator.schedules():
+        assert example_error(LIBRARY(), kernel, sizes, schedule) <= EXAMPLE_TOLERANCE
+    counters = LIBRARY().counters
+    assert counters.launches == 1
+    assert (counters.mmas > 0) == (kernel == "mma_sync")
+    assert (counters.wgmmas > 0) == (counters.tma_boxes > 0) == (kernel != "mma_sync")
+
+
+# The package's kernels, with inputs that leave gaps, overlap and repeat.
+
+
+def wrong_forward(library: Library, schedule: str) -> str:
+    """What is wrong with a run, or nothing."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(130, 2, 81, generator=generator)[:, :, 1::2]
+    weight = torch.randn(2, 70, 40, generator=generator).transpose(1, 2)
+    bias = torch.randn(70, generator=generator).expand(2, 70)
+    y, z = library.forward(x, weight, bias, "tanh", want_z=True, schedule=schedule)
+    expected = torch.einsum("bti,tio->bto", x.double(), weight.double()) + bias.double()
+    assert z is not None
+    if relative_error(z, expected) > 1e-5:
+        return "z is wrong"
+    return "y is wrong" if relative_error(y, expected.tanh()) > 1e-5 else ""
+
+
+def wrong_long_sums(library: Library, schedule: str) -> str:
+    """Sums so long that adding them up term by term shows."""
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(64, 1, 2048, generator=generator)
+    weight = torch.randn(1, 2048, 64, generator=generator)
+    y, _ = library.forward(x, weight, schedule=schedule)
+    if relative_error(y, torch.einsum("bti,tio->bto", x.double(), weight.double())) > 4e-5:
+        return "y is inaccurate"
+    dz = 1 + torch.randn(50_000, 1, 1, generator=generator)
+    _, _, dbias = library.backward(
+        dz, torch.empty(50_000, 1, 1), weight[:, :1, :1], (False, False, True), schedule=schedule
+    )
+    assert dbias is not None
+    return "dbias is inaccurate" if relative_error(dbias, dz.double().sum(0)) > 1e-7 else ""
+
+
+def wrong_backward(library: Library, schedule: str) -> str:
+    generator = torch.Generator().manual_seed(4)
+    dz = torch.randn(130, 2, 70, generator=generator)
+    rows = torch.randn(130, 80, generator=generator)
+    x = rows.as_strided((130, 2, 40), (80, 20, 1))  # windows that overlap
+    weight = torch.randn(2, 40, 70, generator=generator)
+    dx, dweight, dbias = library.backward(dz, x, weight, schedule=schedule)
+    assert dx is not None and dweight is not None and dbias is not None
+    exact = dz.double()
+    if relative_error(dx, torch.einsum("bto,tio->bti", exact, weight.double())) > 1e-5:
+        return "dx is wrong"
+    if relative_error(dweight, torch.einsum("bti,bto->tio", x.double(), exact)) > 1e-5:
+        return "dweight is wrong"
+    return "dbias is wrong" if relative_error(dbias, exact.sum(0)) > 1e-5 else ""
+
+
+def wrong_activation_backward(library: Library, schedule: str) -> str:
+    generator = torch.Generator().manual_seed(5)
+    dy = torch.randn(7, 3, 33, generator=generator).transpose(0, 1)
+    saved = torch.rand(3, 7, 33, generator=generator)
+    dz = library.activation_backward(dy, saved, "sigmoid", schedule=schedule)
+    expected = dy.double() * saved.double() * (1 - saved.double())
+    return "dz is wrong" if relative_error(dz, expected) > 1e-5 else ""
+
+
+Scenario = Callable[[Library, str], str]
+PACKAGE_SCENARIOS: dict[str, Scenario] = {
+    "forward": wrong_forward,
+    "long_sums": wrong_long_sums,
+    "backward": wrong_backward,
+    "activation_backward": wrong_activation_backward,
+}
+
+
+@pytest.mark.parametrize("scenario", PACKAGE_SCENARIOS)
+def test_package_is_right_under_every_schedule_in_one_launch(scenario: str) -> None:
+    for schedule in emulator.schedules():
+        assert PACKAGE_SCENARIOS[scenario](LIBRARY(), schedule) == ""
+        assert LIBRARY().counters.launches == 1
+
+
+@pytest.mark.parametrize("kernel", EXAMPLE_KERNELS)
+def test_absent_bias(kernel: str) -> None:
+    x, weight = torch.ones(2, 1, 8).bfloat16(), torch.ones(1, 8, 8).bfloat16()
+    assert torch.equal(
+        LIBRARY().example_gemm(kernel, x, weight, None), torch.full((2, 1, 8), 8.0).bfloat16()
+    )
+
+
+# Planted faults. A scenario that comes out right under every schedule means that the emulator is
+# blind to the fault.
+
+
+def build(*mutations: Mutation) -> Library:
+    with emulator.mutated_tree(*mutations) as root:
+        return Library(emulator.build_library(root))
+
+
+def assert_caught(scenario: Scenario, *mutations: Mutation) -> None:
+    library = build(*mutations)
+    for schedule in library.schedules:
+        try:
+            wrong = scenario(library, schedule)
+        except EmulatorError:
+            return
+        if wrong:
+            return
+    pytest.fail(f"no schedule shows {mutations}")
+
+
+@plants_faults
+@pytest.mark.parametrize("fault", PACKAGE_FAULTS)
+def test_planted_fault_in_the_package_is_caught(fault: str) -> None:
+    scenario, mutations = PACKAGE_FAULTS[fault]
+    assert_caught(PACKAGE_SCENARIOS[scenario], *mutations)
+
+
+@plants_faults
+def test_blocks_that_walk_over_many_tiles_are_right() -> None:
+    """Not a fault: the grid is cut so short that the loop over tiles runs."""
+    library = build(ONE_BLOCK)
+    for schedule in library.schedules:
+        for scenario in PACKAGE_SCENARIOS.values():
+            assert scenario(library, schedule) == ""
+            assert library.counters.blocks == 1
+
+
+@plants_faults
+def test_store_that_bypasses_the_wrappers_shows_in_the_guard_bands() -> None:
+    last = "n + 1 == gemm.n && m + 1 == gemm.m && t + 1 == gemm.t"
+    beside = f"if ({last}) element_at<Scalar>(gemm.c, t, m, n)[1] = 0;"
+    store = "ptx::st_global(element_at<Scalar>(gemm.c, t, m, n)"
+    library = build(Mutation(SIMT + "epilogue.cuh", store, f"{beside} {store}"))
+    with pytest.raises(EmulatorError) as caught:
+        wrong_forward(library, library.schedules[0])
+    assert caught.value.kind == "guard"
+
+
+@plants_faults
+@pytest.mark.parametrize("fault", EXAMPLE_FAULTS)
+def test_planted_fault_in_an_example_kernel_is_caught(fault: str) -> None:
+    kernel, mutations = EXAMPLE_FAULTS[fault]
+
+    def scenario(library: Library, schedule: str) -> str:
+        error = example_error(library, kernel, (130, 2, 328, 136), schedule)
+        return "" if error <= EXAMPLE_TOLERANCE else f"an error of {error:.2g}"
+
+    assert scenario(LIBRARY(), emulator.schedules()[0]) == ""
+    assert_caught(scenario, *mutations)
+
+
+# Planting itself.
+
+
+def test_mutation_of_a_missing_text_is_an_error() -> None:
+    mutation = Mutation("csrc/problem.h", "no such text", "")
+    with (
+        pytest.raises(LookupError, match="0 occurrences of 'no such text'"),
+        emulator.mutated_tree(mutation),
+    ):
+        pass
+
+
+def test_mutation_of_an_ambiguous_text_is_an_error() -> None:
+    mutation = Mutation("csrc/problem.h", "View3", "View2")
+    with (
+        pytest.raises(LookupError, match="occurrences of 'View3'"),
+        emulator.mutated_tree(mutation),
+    ):
+        pass
+
+
+def test_mutation_leaves_the_checkout_alone() -> None:
+    source = emulator.REPOSITORY / "csrc/problem.h"
+    before = source.read_text()
+    mutation = Mutation("csrc/problem.h", "enum class DType", "enum class Mutated")
+    with emulator.mutated_tree(mutation) as root:
+        assert "enum class Mutated" in (root / "csrc/problem.h").read_text()
+    assert source.read_text() == before
+
+
+@plants_faults
+def test_source_that_does_not_compile_is_no_catch() -> None:
+    with pytest.raises(emulator.BuildError, match="error:"):
+        build(Mutation(SIMT + "gemm.cuh", "Accumulators<Config> accum{};", "not C++"))
+
+
+def run_driver(variant: Variant, *arguments: str) -> subprocess.CompletedProcess[str]:
+    driver: Path = emulator.build_driver(variant)
+    return subprocess.run([driver, *arguments], capture_output=True, text=True, check=False)
+
+
+@plants_faults
+def test_no_kernel_races_under_thread_sanitizer() -> None:
+    done = run_driver(Variant.THREAD, "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 schedules, 0 faults" in done.stdout

@@ -1,0 +1,36 @@
+"""How far a result may be from the truth: twice as far as torch's own is.
+
+Errors are the largest absolute ones of a tensor. One unit in the last place of the largest value
+is always allowed, as torch may be exact by luck. In float64, where there is no truth to measure
+torch's error by, this is the whole rule, with more units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+UNITS_IN_FP64 = 32
+
+
+def assert_as_close_as_torch(actual: Tensor, torchs: Tensor, truth: Tensor) -> None:
+    """``actual`` and ``torchs`` are results of one dtype, ``truth`` is theirs in float64."""
+    assert actual.dtype == torchs.dtype
+    assert truth.dtype == torch.float64
+    assert actual.shape == torchs.shape == truth.shape
+    assert actual.device == truth.device
+    if truth.numel() == 0:
+        return
+    error, torchs_error = largest_error(actual, truth), largest_error(torchs, truth)
+    unit = torch.finfo(actual.dtype).eps * truth.abs().max().item()
+    units = UNITS_IN_FP64 if actual.dtype == torch.float64 else 1
+    allowed = max(2 * torchs_error, units * unit)
+    assert error <= allowed, (
+        f"error {error:.3g} exceeds {allowed:.3g} (torch's error is {torchs_error:.3g}, "
+        f"a unit in the last place {unit:.3g})"
+    )
+
+
+def largest_error(actual: Tensor, truth: Tensor) -> float:
+    """NaN where a value is NaN, so that no comparison holds."""
+    return (actual.detach().double() - truth.detach()).abs().max().item()
