@@ -25,7 +25,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m per_step_dense demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/installed
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh
@@ -34,7 +34,7 @@ format: $(VENV)/installed
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh --fix
 
 overhead: $(VENV)/installed
-	$(BIN)/python bench/overhead.py
+	$(BIN)/python -m bench.overhead
 
 # torch first, and of the version asked for: the extension is built against it.
 $(VENV)/torch-$(TORCH):

@@ -50,14 +50,14 @@ def per_step_dense(
     y = torch.einsum("...ti,tio->...to", x, weight)
     if bias is not None:
         y = y + bias
-    if activation is not None:
-        y = _ACTIVATION_FUNCTIONS[activation](y)
-    return y.contiguous()
+    y = y.contiguous()  # before the activation: torch rounds its derivatives otherwise elsewhere
+    return y if activation is None else _ACTIVATION_FUNCTIONS[activation](y)
 
 
 def _is_autocast_on(device_type: str) -> bool:
-    # Asking is_autocast_enabled of a device without autocast, such as meta, raises.
-    return torch.amp.autocast_mode.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    # Meta has no autocast, and asking for it raises. is_autocast_available would be the question,
+    # but torch.compile cannot trace it.
+    return device_type != "meta" and torch.is_autocast_enabled(device_type)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

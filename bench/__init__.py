@@ -1,0 +1,1 @@
+"""Measurements: each a ratio against a rival in the same run."""
