@@ -68,7 +68,8 @@ bool is_supported(at::ScalarType dtype) {
 }
 
 void check_is_dense(const char* name, const Tensor& tensor) {
-  TORCH_CHECK_TYPE(tensor.defined(), "per_step_dense: ", name, " must be a torch.Tensor; got None");
+  TORCH_CHECK_TYPE(tensor.defined(), "per_step_dense: ", name,
+                   " must be a torch.Tensor; got NoneType");
   TORCH_CHECK_VALUE(!tensor.is_nested(), "per_step_dense: ", name,
                     " must be a dense tensor; got a nested tensor");
   TORCH_CHECK_TYPE(is_supported(tensor.scalar_type()), "per_step_dense: ", name,

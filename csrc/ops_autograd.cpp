@@ -34,13 +34,14 @@ const Tensor& tensor_or_undefined(const std::optional<Tensor>& tensor) {
   return tensor ? *tensor : undefined;
 }
 
-// A C++ node serves neither functorch's interpreters nor forward-mode AD.
+// A C++ node serves neither functorch's interpreters nor forward-mode AD. Nested tensors are
+// refused by the composite's checks; below it torch would, in words that do not say why.
 template <class... Tensors>
 bool has_to_step_aside(const Tensors&... tensors) {
   constexpr c10::DispatchKeySet functorch_modes{c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
                                                 c10::DispatchKey::FuncTorchDynamicLayerBackMode};
   return c10::impl::tls_local_dispatch_key_set().included_.has_any(functorch_modes) ||
-         (torch::autograd::isFwGradDefined(tensors) || ...);
+         ((torch::autograd::isFwGradDefined(tensors) || tensors.is_nested()) || ...);
 }
 
 // A node whose gradients go to `inputs`, in this order; an undefined input has an edge to nowhere.

@@ -13,11 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from .config import kernel_name
 from .module import PerStepDense
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STEPS = 8
 FEATURES = 8
@@ -112,9 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         accuracies = train_all(contenders, digits, options.epochs, options.seeds)
     print(format_report(contenders, accuracies))
 
-    from . import config
-
-    print(f"\nkernel that ran: {config.kernel_name(digits.train_x)}")
+    print(f"\nkernel that ran: {kernel_name(digits.train_x)}")
     draw(contenders, accuracies, digits, options.output)
     print(f"learning curves: {options.output}")
     return 0
@@ -223,7 +226,6 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    seeds, epochs = next(iter(accuracies.values())).shape
     finals = [accuracies[contender.name][:, -1].mean().item() for contender in contenders]
     figure = Figure(figsize=(11, 5), layout="constrained")
     FigureCanvasAgg(figure)  # draws to memory, needs no display
@@ -233,30 +235,41 @@ def draw(
         fontsize=13,
         fontweight="bold",
     )
-    image_axes, axes = figure.subplots(1, 2, width_ratios=(1, 2.6))
-
-    image_axes.imshow(digits.train_x[0].cpu().numpy(), cmap="gray_r")
-    image_axes.set_title(f"One image (a {digits.train_y[0]}): {STEPS} time steps", fontsize=11)
-    image_axes.set_yticks(range(STEPS), [f"step {t}" for t in range(STEPS)])
-    image_axes.set_xticks(range(FEATURES))
-    image_axes.set_xlabel(f"{FEATURES} features")
-    for t in range(1, STEPS):
-        image_axes.axhline(t - 0.5, color="#0072B2", linewidth=1)
-
-    epoch = range(1, epochs + 1)
+    image_axes, curve_axes = figure.subplots(1, 2, width_ratios=(1, 2.6))
+    _draw_image(image_axes, digits.train_x[0], digits.train_y[0])
     for contender, final in zip(contenders, finals, strict=True):
-        curves = accuracies[contender.name].numpy()  # (seeds, epochs)
         label = f"{contender.name}: {final:.0%}\n({contender.count_parameters():,} parameters)"
-        mean = curves.mean(axis=0)
-        axes.plot(epoch, mean, color=contender.color, marker="o", markersize=3, label=label)
-        axes.fill_between(
-            epoch,
-            curves.min(axis=0),
-            curves.max(axis=0),
-            color=contender.color,
-            alpha=0.2,
-            linewidth=0,
-        )
+        _draw_curve(curve_axes, accuracies[contender.name], contender.color, label)
+    seeds, epochs = next(iter(accuracies.values())).shape
+    _finish_curves(curve_axes, epochs, seeds)
+    figure.legend(loc="outside lower center", ncols=len(contenders), reverse=True, frameon=False)
+    figure.savefig(output, dpi=150)
+
+
+def _draw_image(axes: Axes, image: Tensor, label: Tensor) -> None:
+    """One image as the models read it, a line between the steps."""
+    axes.imshow(image.cpu().numpy(), cmap="gray_r")
+    axes.set_title(f"One image (a {label}): {STEPS} time steps", fontsize=11)
+    axes.set_yticks(range(STEPS), [f"step {t}" for t in range(STEPS)])
+    axes.set_xticks(range(FEATURES))
+    axes.set_xlabel(f"{FEATURES} features")
+    for t in range(1, STEPS):
+        axes.axhline(t - 0.5, color="#0072B2", linewidth=1)
+
+
+def _draw_curve(axes: Axes, accuracy: Tensor, color: str, label: str) -> None:
+    """The mean over seeds as a line, the span of all seeds as a band."""
+    curves = accuracy.numpy()  # (seeds, epochs)
+    epoch = range(1, curves.shape[1] + 1)
+    axes.plot(epoch, curves.mean(axis=0), color=color, marker="o", markersize=3, label=label)
+    lowest, highest = curves.min(axis=0), curves.max(axis=0)
+    axes.fill_between(epoch, lowest, highest, color=color, alpha=0.2, linewidth=0)
+
+
+def _finish_curves(axes: Axes, epochs: int, seeds: int) -> None:
+    """Titles, scales and the line of guessing."""
+    from matplotlib.ticker import MaxNLocator
+
     chance = 1 / CLASSES
     axes.axhline(chance, color="#555555", linewidth=1, linestyle=":")
     axes.annotate(
@@ -275,15 +288,13 @@ def draw(
         fontsize=11,
     )
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1, max(epochs, 2))
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.grid(color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(contenders), reverse=True, frameon=False)
-    figure.savefig(output, dpi=150)
 
 
 @contextmanager

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Final
 
 from torch import Tensor
 
 from . import _ops, reference
-from ._checks import check_activation, check_are_dense_tensors
+from ._checks import ACTIVATIONS, check_activation, check_are_dense_tensors
 from ._types import Activation
+
+# The op's schema has no None among its activations, and nobody else's words are let through to it.
+_OP_ACTIVATIONS: Final[dict[str | None, str]] = {None: "none", **{a: a for a in ACTIVATIONS}}
 
 
 def per_step_dense(
@@ -59,7 +63,7 @@ def per_step_dense(
     if _ops.forward is None:
         return reference.per_step_dense(x, weight, bias, activation=activation)
     try:
-        return _ops.forward(x, weight, bias, "none" if activation is None else activation)
+        return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation])
     except Exception:
         # The op checks its arguments itself; what its schema or the dispatcher refused before
         # that, in torch's words, is said here in this package's.

@@ -110,7 +110,7 @@ def test_kernel_name_is_asked_about_the_tensor_that_ran(
         asked.append(x)
         return "a kernel of this test"
 
-    monkeypatch.setattr(config, "kernel_name", kernel_name)
+    monkeypatch.setattr(demo, "kernel_name", kernel_name)
     arguments = ["--epochs", "1", "--seeds", "1", "--output", str(tmp_path / "a.png")]
     assert demo.main([*arguments, "--device", "cpu"]) == 0
     assert "kernel that ran: a kernel of this test\n" in capsys.readouterr().out

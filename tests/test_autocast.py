@@ -1,0 +1,146 @@
+"""Does autocast treat the op, and the reference, as it treats torch.nn.functional.linear?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import truth
+from cases import Arguments, of_sizes
+from tolerance import assert_as_close_as_torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import per_step_dense as psd
+
+Layer = Callable[..., Tensor]
+
+
+def bare_op(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+) -> Tensor:
+    return torch.ops.per_step_dense.forward(x, weight, bias, activation or "none")
+
+
+LAYERS: dict[str, Layer] = {
+    "function": psd.per_step_dense,
+    "op": bare_op,
+    "reference": psd.reference.per_step_dense,
+}
+ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+LOW_PRECISIONS = pytest.mark.parametrize(
+    "low", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"]
+)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The first step by torch's own."""
+    return F.linear(x[..., 0, :], weight[0].t(), None if bias is None else bias[0])
+
+
+@ALL_LAYERS
+@LOW_PRECISIONS
+@pytest.mark.parametrize("x_dtype", ["low", "float32"])
+def test_runs_in_the_autocast_dtype(
+    device: torch.device, x_dtype: str, low: torch.dtype, layer: Layer
+) -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float32, device)
+    if x_dtype == "low":
+        args = args._replace(x=args.x.to(low))
+    with torch.autocast(device.type, low):
+        y = layer(*args, activation="gelu")
+        assert y.dtype == linear(*args).dtype == low
+    rounded = Arguments(*(tensor.to(low) for tensor in args))
+    assert torch.equal(y, layer(*rounded, activation="gelu"))
+    exact = truth.per_step_dense(*map(truth.in_fp64, rounded), activation="gelu")
+    assert_as_close_as_torch(y, psd.reference.per_step_dense(*rounded, activation="gelu"), exact)
+
+
+@ALL_LAYERS
+def test_float64_is_left_alone(device: torch.device, layer: Layer) -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float64, device)
+    with torch.autocast(device.type, torch.bfloat16):
+        y = layer(*args)
+        assert y.dtype == linear(*args).dtype == torch.float64
+    torch.testing.assert_close(y, truth.per_step_dense(*args))
+
+
+@ALL_LAYERS
+def test_float64_does_not_mix_with_what_is_cast(device: torch.device, layer: Layer) -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float32, device)
+    mixed = args._replace(x=args.x.double())
+    with torch.autocast(device.type, torch.bfloat16):
+        with pytest.raises(RuntimeError):
+            linear(*mixed)
+        with pytest.raises(
+            TypeError, match="weight must have the dtype of x, float64; got bfloat16"
+        ):
+            layer(*mixed)
+
+
+@ALL_LAYERS
+@LOW_PRECISIONS
+def test_gradients_come_back_in_the_parameters_dtype(
+    device: torch.device, low: torch.dtype, layer: Layer
+) -> None:
+    args = Arguments(
+        *(tensor.requires_grad_() for tensor in of_sizes(6, 5, 7, 9, torch.float32, device))
+    )
+    with torch.autocast(device.type, low):
+        y = layer(*args, activation="tanh")
+    dy = torch.randn_like(y)
+    actual = torch.autograd.grad(y, args, dy)
+    rounded = Arguments(*(tensor.detach().to(low).requires_grad_() for tensor in args))
+    torchs = psd.reference.per_step_dense(*rounded, activation="tanh")
+    exact_args = Arguments(*map(truth.in_fp64, rounded))
+    exact = truth.per_step_dense(*exact_args, activation="tanh")
+    for ours, theirs, true in zip(
+        actual,
+        torch.autograd.grad(torchs, rounded, dy),
+        torch.autograd.grad(exact, exact_args, dy.double()),
+        strict=True,
+    ):
+        assert ours.dtype == torch.float32
+        assert_as_close_as_torch(ours.to(low), theirs, true)
+
+
+@ALL_LAYERS
+def test_nested_disabled_region_keeps_float32(device: torch.device, layer: Layer) -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float32, device)
+    expected = layer(*args)
+    with (
+        torch.autocast(device.type, torch.bfloat16),
+        torch.autocast(device.type, enabled=False),
+    ):
+        y = layer(*args)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, expected)
+
+
+def test_a_parameter_is_cast_once(device: torch.device) -> None:
+    """The cached cast that F.linear shares: the second use finds the first one's copy."""
+    args = of_sizes(6, 5, 7, 9, torch.float32, device)
+    x, weight = (tensor.clone().requires_grad_() for tensor in args[:2])  # views are not cached
+    saved = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        saved.append(tensor.data_ptr())
+        return tensor
+
+    with (
+        torch.autocast(device.type, torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        first, second = psd.per_step_dense(x, weight), psd.per_step_dense(x, weight)
+    assert torch.equal(first, second)
+    assert len(saved) == 4  # x and weight of either call
+    assert saved[:2] == saved[2:]
+
+
+def test_autocast_of_another_device_changes_nothing() -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float32, "cpu")
+    expected = psd.per_step_dense(*args)
+    with torch.autocast("xpu" if not torch.cuda.is_available() else "cuda", torch.bfloat16):
+        y = psd.per_step_dense(*args)
+    assert torch.equal(y, expected)

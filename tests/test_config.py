@@ -1,0 +1,98 @@
+"""Do show_config and ``python -m per_step_dense info`` tell the truth?"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import per_step_dense as psd
+from per_step_dense import _ops
+from per_step_dense.__main__ import main
+from per_step_dense.config import kernel_name
+
+
+def facts(text: str) -> dict[str, str]:
+    pairs = [line.split("  ", 1) for line in text.splitlines()]
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return {name: fact.strip() for name, fact in pairs}
+
+
+def test_versions() -> None:
+    told = facts(psd.show_config())
+    assert told["per_step_dense"] == psd.__version__
+    assert told["python"] == platform.python_version()
+    cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    assert told["torch"] == f"{torch.__version__}, {cuda}"
+
+
+@pytest.mark.skipif(_ops.compiled is None, reason="needs the compiled module")
+def test_compiled_module() -> None:
+    told = facts(psd.show_config())
+    info = _ops.compiled.build_info()
+    assert told["compiled module"].startswith(f"built with torch {info['torch']} and compiler ")
+    # An extension runs only with the torch it was built for.
+    assert torch.__version__.startswith(info["torch"])
+    if info["cuda"] is None:
+        assert told["CUDA kernels"] == "none (built without CUDA)"
+        assert told["float32 on CUDA"] == "aten (batched products of ATen)"
+    else:
+        assert told["CUDA kernels"].startswith(f"CUDA {info['cuda']}, architectures ")
+        assert info["cuda"].split(".")[0] == torch.version.cuda.split(".")[0]
+        assert told["float32 on CUDA"] == "simt"
+    assert told["float32 on the CPU"] == "aten (batched products of ATen)"
+
+
+def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert facts(psd.show_config())["GPUs"] == "none visible"
+
+
+def test_real_gpus(gpu: torch.device) -> None:
+    told = facts(psd.show_config())["GPUs"]
+    major, minor = torch.cuda.get_device_capability(gpu)
+    assert f"{torch.cuda.get_device_name(gpu)} (sm_{major}{minor})" in told
+
+
+def test_columns_are_aligned() -> None:
+    lines = psd.show_config().splitlines()
+    width = max(len(name) for name in facts(psd.show_config()))
+    assert {line[width : width + 2] for line in lines} == {"  "}
+    assert not any(line[width + 2].isspace() for line in lines)
+
+
+@pytest.mark.skipif(_ops.compiled is None, reason="needs the compiled module")
+def test_kernel_name_agrees(device: torch.device) -> None:
+    told = facts(psd.show_config())
+    where = "float32 on CUDA" if device.type == "cuda" else "float32 on the CPU"
+    family = kernel_name(torch.randn(2, 3, 4, device=device))
+    assert family == f"{told[where].split()[0]} ({device.type})"
+
+
+def test_info_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == psd.show_config()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info", "--loud"]], ids=str)
+def test_wrong_command_exits_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    assert exited.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "usage: python -m per_step_dense" in output.err
+
+
+def test_run_as_a_module() -> None:
+    command = [sys.executable, "-m", "per_step_dense"]
+    info = subprocess.run([*command, "info"], capture_output=True, text=True, check=True)
+    assert info.stdout.rstrip("\n") == psd.show_config()
+    assert info.stderr == ""
+    wrong = subprocess.run([*command, "nonsense"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2

@@ -1,0 +1,170 @@
+"""Does everything work where the compiled module cannot be imported, and say so?
+
+Each test runs a script in a Python of its own, for which per_step_dense._C cannot be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+import per_step_dense as psd
+from per_step_dense import _ops
+
+PRELUDE = """
+import sys, warnings
+warnings.simplefilter("error")
+sys.modules["per_step_dense._C"] = None  # its import fails
+import torch, truth
+import per_step_dense as psd
+from per_step_dense import _ops, config
+"""
+
+
+def run(script: str, prelude: str = PRELUDE) -> str:
+    """What the script prints; it must succeed."""
+    folders = [Path(psd.__file__).parents[1], Path(__file__).parent]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    result = subprocess.run(
+        [sys.executable, "-c", prelude + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_values_gradients_and_errors_are_the_same() -> None:
+    printed = run(
+        """
+        assert _ops.compiled is None and _ops.forward is None
+        assert not hasattr(torch.ops.per_step_dense, "forward")
+        x, weight, bias = torch.randn(3, 4, 5), torch.randn(4, 5, 6), torch.randn(4, 6)
+        args = [tensor.double().requires_grad_() for tensor in (x, weight, bias)]
+        for activation in truth.ACTIVATIONS:
+            y = psd.per_step_dense(*args, activation=activation)
+            true = truth.per_step_dense(*args, activation=activation)
+            torch.testing.assert_close(y, true)
+            ours = torch.autograd.grad(y.square().sum(), args)
+            torch.testing.assert_close(ours, torch.autograd.grad(true.square().sum(), args))
+        layer = psd.PerStepDense(4, 5, 6, activation="gelu")
+        y = layer(x)
+        torch.testing.assert_close(
+            y, truth.per_step_dense(x, layer.weight, layer.bias, activation="gelu")
+        )
+        for wrong in (dict(bias=bias[0]), dict(activation="swish"), dict(weight=weight.long())):
+            try:
+                psd.per_step_dense(**{**dict(x=x, weight=weight), **wrong})
+            except (TypeError, ValueError) as error:
+                print(type(error).__name__, error)
+        """
+    )
+    assert printed.splitlines() == [
+        "ValueError per_step_dense: bias must be (T, O) = (4, 6); got (6,)",
+        "ValueError per_step_dense: activation must be None or one of relu, gelu, gelu_tanh, silu, "
+        "tanh, sigmoid; got 'swish'",
+        "TypeError per_step_dense: weight must be float32, float64, float16 or bfloat16; got int64",
+    ]
+
+
+def test_show_config_says_why() -> None:
+    printed = run(
+        """
+        print(config.kernel_name(torch.randn(2, 3, 4)))
+        print(_ops.missing_reason)
+        from per_step_dense.__main__ import main
+        assert main(["info"]) == 0
+        """
+    )
+    name, reason, *lines = printed.splitlines()
+    facts = dict(line.split("  ", 1) for line in lines)
+    assert name == "reference (cpu)"
+    assert "_C" in reason
+    assert facts["compiled module"].strip() == f"missing: {reason}"
+    assert facts["float32 on the CPU"].strip() == "reference (torch.einsum)"
+    assert facts["float32 on CUDA"].strip() == "reference (torch.einsum)"
+    assert "CUDA kernels" not in facts
+
+
+# Without a GPU, CPU tensors stand in for CUDA's: all that the package asks of them is is_cuda.
+CUDA_LIKE = """
+class CudaLike(torch.Tensor):
+    is_cuda = property(lambda self: True)
+
+def randn(*shape):
+    tensor = torch.randn(shape, device=DEVICE)
+    return tensor.as_subclass(CudaLike) if DEVICE == "cpu" else tensor
+
+def calls():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        psd.per_step_dense(torch.randn(2, 3, 4), torch.randn(3, 4, 5))  # on the CPU
+        assert not caught
+        for _ in range(3):
+            y = psd.per_step_dense(randn(2, 3, 4), randn(3, 4, 5))
+        psd.per_step_dense(randn(2, 3, 4), randn(3, 4, 5), activation="relu")
+        assert y.is_cuda
+    for warning in caught:
+        print(warning.category.__name__, warning.filename, warning.message)
+"""
+
+
+def test_cuda_without_the_module_warns_once(device: torch.device) -> None:
+    printed = run(
+        f"""
+        DEVICE = {device.type!r}
+        {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
+        print(_ops.missing_reason)
+        calls()
+        """
+    )
+    reason, *warned = printed.splitlines()
+    assert warned == [
+        "UserWarning <string> per_step_dense: CUDA tensors run through plain torch operations "
+        f"because its compiled module is missing ({reason}); see `python -m per_step_dense info`"
+    ]
+
+
+def test_cuda_with_a_module_without_kernels_warns_once(device: torch.device) -> None:
+    if _ops.compiled is None:
+        pytest.skip("needs the compiled module")
+    printed = run(
+        f"""
+        import warnings, torch
+        import per_step_dense as psd
+        from per_step_dense import _ops
+        _ops.has_cuda_kernels = False
+        DEVICE = {device.type!r}
+        {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
+        calls()
+        """,
+        prelude="",
+    )
+    assert printed.splitlines() == [
+        "UserWarning <string> per_step_dense: CUDA tensors run through plain torch operations "
+        "because it was built without CUDA; see `python -m per_step_dense info`"
+    ]
+
+
+def test_a_module_with_kernels_does_not_warn(device: torch.device) -> None:
+    if not _ops.has_cuda_kernels:
+        pytest.skip("needs a compiled module with CUDA kernels")
+    printed = run(
+        f"""
+        import warnings, torch
+        import per_step_dense as psd
+        DEVICE = {device.type!r}
+        {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
+        calls()
+        """,
+        prelude="",
+    )
+    assert printed == ""

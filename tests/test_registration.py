@@ -1,0 +1,170 @@
+"""Are the ops registered as torch wants them: schemas, dispatch keys, shapes without data?"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import LAYOUTS, Arguments, arguments
+from torch import Tensor
+from torch.library import opcheck
+
+import per_step_dense as psd
+from per_step_dense import _ops
+
+ops = torch.ops.per_step_dense
+OPS = ["forward", "forward_with_preactivation", "backward", "activation_backward"]
+
+SCHEMAS = {
+    "forward": (
+        'per_step_dense::forward(Tensor x, Tensor weight, Tensor? bias=None, str activation="none")'
+        " -> Tensor"
+    ),
+    "forward_with_preactivation": (
+        "per_step_dense::forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, "
+        "str activation) -> (Tensor y, Tensor z)"
+    ),
+    "backward": (
+        "per_step_dense::backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias)"
+        " -> (Tensor dx, Tensor dweight, Tensor dbias)"
+    ),
+    "activation_backward": (
+        "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"
+    ),
+}
+
+KEYS = ["CPU", "Meta", "Autograd", "FuncTorchBatchedDecomposition", "CompositeExplicitAutograd"]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_schema(op: str) -> None:
+    assert str(getattr(ops, op).default._schema) == SCHEMAS[op]
+    assert getattr(ops, op).overloads() == ["default"]
+    assert torch.Tag.pt2_compliant_tag in getattr(ops, op).default.tags
+
+
+def test_schemas_are_those_of_all_ops() -> None:
+    registered = torch._C._dispatch_get_all_op_names()
+    ours = [name for name in registered if name.startswith("per_step_dense::")]
+    assert sorted(ours) == sorted(f"per_step_dense::{op}" for op in OPS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("op", OPS)
+def test_has_kernel(op: str, key: str) -> None:
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"per_step_dense::{op}", key)
+
+
+@pytest.mark.parametrize("key", ["AutocastCPU", "AutocastCUDA"])
+def test_only_forward_is_autocast(key: str) -> None:
+    autocast = [
+        op
+        for op in OPS
+        if torch._C._dispatch_has_kernel_for_dispatch_key(f"per_step_dense::{op}", key)
+    ]
+    assert autocast == ["forward"]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_cuda_kernels_are_registered_where_they_are_built(op: str) -> None:
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(f"per_step_dense::{op}", "CUDA")
+    assert has_kernel == _ops.has_cuda_kernels
+
+
+# opcheck: schema honesty, autograd registration, fake tensors, tracing with dynamic shapes
+
+
+def requiring_grad(layout: str, device: torch.device) -> Arguments:
+    args = arguments(layout, torch.float32, device)
+    return Arguments(*(tensor if tensor is None else tensor.requires_grad_() for tensor in args))
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize(
+    "layout",
+    ["contiguous", "no_bias", "steps_first_x", "windows_x", "no_batch_dim", "swapped_batch_dims"],
+)
+def test_opcheck_forward(device: torch.device, layout: str, activation: str) -> None:
+    args = requiring_grad(layout, device)
+    opcheck(ops.forward.default, (*args, activation))
+    opcheck(ops.forward_with_preactivation.default, (*args, activation))
+
+
+def test_opcheck_forward_with_defaults(device: torch.device) -> None:
+    args = requiring_grad("contiguous", device)
+    opcheck(ops.forward.default, args[:2])
+    opcheck(ops.forward.default, args[:2], {"activation": "tanh"})
+    opcheck(ops.forward.default, tuple(tensor.detach() for tensor in args))
+
+
+@pytest.mark.parametrize("wants_dbias", [True, False], ids=["dbias", "no_dbias"])
+@pytest.mark.parametrize("given", ["x+weight", "x", "weight", "neither"])
+@pytest.mark.parametrize("layout", ["contiguous", "no_batch_dim", "swapped_batch_dims"])
+def test_opcheck_backward(device: torch.device, layout: str, given: str, wants_dbias: bool) -> None:
+    x, weight, _ = requiring_grad(layout, device)
+    dz = torch.randn(*x.shape[:-1], weight.size(2), device=device, requires_grad=True)
+    opcheck(
+        ops.backward.default,
+        (dz, x if "x" in given else None, weight if "weight" in given else None, wants_dbias),
+    )
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu", "silu", "tanh"])
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 5), (2, 3, 4, 5)], ids=str)
+def test_opcheck_activation_backward(
+    device: torch.device, shape: tuple[int, ...], activation: str
+) -> None:
+    dy, saved = (torch.randn(shape, device=device, requires_grad=True) for _ in range(2))
+    opcheck(ops.activation_backward.default, (dy, saved, activation))
+
+
+# Meta tensors say what the real ones say
+
+
+def described(outputs: Tensor | tuple[Tensor | None, ...]) -> list[tuple[object, ...] | None]:
+    if isinstance(outputs, Tensor):
+        outputs = (outputs,)
+    return [
+        None if output is None else (output.shape, output.stride(), output.dtype)
+        for output in outputs
+    ]
+
+
+def on_meta(tensor: object) -> object:
+    if not isinstance(tensor, Tensor):
+        return tensor
+    shell = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return shell.requires_grad_(tensor.requires_grad)
+
+
+def assert_meta_agrees(op: torch._ops.OpOverloadPacket, *args: object) -> None:
+    with_data, without = op(*args), op(*map(on_meta, args))
+    assert described(with_data) == described(without)
+    outputs = (without,) if isinstance(without, Tensor) else without
+    assert all(output is None or output.device.type == "meta" for output in outputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_meta_agrees(device: torch.device, layout: str, dtype: torch.dtype) -> None:
+    x, weight, bias = arguments(layout, dtype, device)
+    for activation in ("none", "gelu", "relu"):
+        assert_meta_agrees(ops.forward, x, weight, bias, activation)
+        assert_meta_agrees(ops.forward_with_preactivation, x, weight, bias, activation)
+    y = ops.forward(x, weight, bias)
+    for dz in (y, y.mT.contiguous().mT):
+        assert_meta_agrees(ops.backward, dz, x, weight, True)
+        assert_meta_agrees(ops.backward, dz, None, weight, False)
+        assert_meta_agrees(ops.backward, dz, x, None, True)
+        assert_meta_agrees(ops.backward, dz, None, None, False)
+        for activation in ("none", "relu", "silu", "gelu"):
+            assert_meta_agrees(ops.activation_backward, dz, y, activation)
+
+
+@pytest.mark.parametrize("layer", [psd.per_step_dense, psd.reference.per_step_dense])
+def test_function_and_reference_take_meta_tensors(layer: object) -> None:
+    args = [on_meta(tensor.requires_grad_()) for tensor in arguments("contiguous")]
+    y = layer(*args, activation="gelu")
+    assert y.device.type == "meta"
+    assert y.shape == (6, 5, 9)
+    gradients = torch.autograd.grad(y.sum(), args)
+    assert [gradient.shape for gradient in gradients] == [tensor.shape for tensor in args]
