@@ -26,9 +26,9 @@ def cuobjdump() -> Callable[[str], str]:
     if tool is None:
         pytest.skip("needs cuobjdump: pip install nvidia-cuda-cuobjdump")
     module = _ops.compiled.__file__
-    return lambda option: subprocess.run(
-        [tool, option, module], capture_output=True, text=True, check=True
-    ).stdout
+    return lambda option: (
+        subprocess.run([tool, option, module], capture_output=True, text=True, check=True).stdout
+    )
 
 
 def test_machine_code_and_ptx_are_those_of_the_architectures_built_for(cuobjdump):
