@@ -40,6 +40,7 @@ overhead: $(VENV)/installed
 $(VENV)/torch-$(TORCH):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo 'Installing torch $(TORCH) into $(VENV): a download of some GB, a minute or several'
 	$(BIN)/python -m pip install --quiet torch==$(TORCH)
 	rm -f $(VENV)/torch-*
 	touch $@
@@ -49,6 +50,7 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
+	@echo 'Compiling the extension: about two minutes on two cores'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]'
 	touch $@
 

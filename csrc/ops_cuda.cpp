@@ -17,21 +17,27 @@ namespace {
 
 using at::Tensor;
 
-// The kernels' view of a tensor; an undefined tensor becomes an absent view.
-View3 view3(const Tensor& tensor) {
+// The kernels' views of inputs, which they only read (and a lazily copied tensor stays uncopied).
+// An undefined tensor becomes an absent view.
+View3 input_view3(const Tensor& tensor) {
   if (!tensor.defined()) return {};
-  return {tensor.data_ptr(), {tensor.stride(0), tensor.stride(1), tensor.stride(2)}};
+  return {const_cast<void*>(tensor.const_data_ptr()),
+          {tensor.stride(0), tensor.stride(1), tensor.stride(2)}};
 }
 
-View2 view2(const Tensor& tensor) {
+View2 input_view2(const Tensor& tensor) {
   if (!tensor.defined()) return {};
-  return {tensor.data_ptr(), {tensor.stride(0), tensor.stride(1)}};
+  return {const_cast<void*>(tensor.const_data_ptr()), {tensor.stride(0), tensor.stride(1)}};
 }
 
-// An output that the kernels see as (B, T, last) and the caller as (*, T, last).
-View3 output_view(const Tensor& output) {
-  const int64_t t = output.size(-2), last = output.size(-1);
-  return {output.data_ptr(), {t * last, last, 1}};
+// Outputs are contiguous: (*, T, F), which the kernels see as (B, T, F), or (T, I, O).
+View3 output_view3(const Tensor& output) {
+  const int64_t rows = output.size(-2), columns = output.size(-1);
+  return {output.mutable_data_ptr(), {rows * columns, columns, 1}};
+}
+
+View2 output_view2(const Tensor& output) {
+  return {output.mutable_data_ptr(), {output.size(1), 1}};
 }
 
 cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
@@ -47,11 +53,11 @@ void run_forward(const Tensor& x, const Tensor& weight, const std::optional<Tens
   problem.o = weight.size(2);
   problem.dtype = DType::kFloat32;
   problem.activation = activation;
-  problem.x = view3(batch);
-  problem.weight = view3(weight);
-  problem.bias = view2(bias ? *bias : Tensor());
-  problem.y = output_view(y);
-  if (z) problem.z = output_view(*z);
+  problem.x = input_view3(batch);
+  problem.weight = input_view3(weight);
+  problem.bias = input_view2(bias ? *bias : Tensor());
+  problem.y = output_view3(y);
+  if (z) problem.z = output_view3(*z);
   C10_CUDA_CHECK(simt::forward(problem, current_stream()));
 }
 
@@ -94,23 +100,23 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   problem.t = dz_batch.size(1);
   problem.o = dz_batch.size(2);
   problem.dtype = DType::kFloat32;
-  problem.dz = view3(dz_batch);
+  problem.dz = input_view3(dz_batch);
   Tensor dx, dweight, dbias;
   if (weight) {
     problem.i = weight->size(1);
-    problem.weight = view3(*weight);
+    problem.weight = input_view3(*weight);
     dx = at::empty(sizes_with_last(dz, problem.i), dz.options());
-    problem.dx = output_view(dx);
+    problem.dx = output_view3(dx);
   }
   if (x) {
     problem.i = x_batch.size(2);
-    problem.x = view3(x_batch);
+    problem.x = input_view3(x_batch);
     dweight = at::empty({problem.t, problem.i, problem.o}, dz.options());
-    problem.dweight = view3(dweight);
+    problem.dweight = output_view3(dweight);
   }
   if (wants_dbias) {
     dbias = at::empty({problem.t, problem.o}, dz.options());
-    problem.dbias = view2(dbias);
+    problem.dbias = output_view2(dbias);
   }
   C10_CUDA_CHECK(simt::backward(problem, current_stream()));
   return {dx, dweight, dbias};
@@ -130,9 +136,9 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   problem.t = dy_batch.size(1);
   problem.o = dy_batch.size(2);
   problem.dtype = DType::kFloat32;
-  problem.dy = view3(dy_batch);
-  problem.saved = view3(saved_batch);
-  problem.dz = output_view(dz);
+  problem.dy = input_view3(dy_batch);
+  problem.saved = input_view3(saved_batch);
+  problem.dz = output_view3(dz);
   C10_CUDA_CHECK(per_step_dense::activation_backward(problem, current_stream()));
   return dz;
 }

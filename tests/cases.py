@@ -1,4 +1,7 @@
-"""Arguments for the op: every way of lying in memory, among NaN that must not be read."""
+"""What the tests call, and with what.
+
+The arguments lie in memory in every way there is, among NaN that must not be read.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+import per_step_dense as psd
+
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 B, T, I, O = 6, 5, 7, 9  # noqa: E741
 
 GUARD = 128  # elements of NaN on either side of every tensor; keeps its alignment
+
+
+Layer = Callable[..., Tensor]
+
+
+def bare_op(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+) -> Tensor:
+    """The op, with the function's signature."""
+    name = "none" if activation is None else activation
+    return torch.ops.per_step_dense.forward(x, weight, bias, name)
+
+
+LAYERS: dict[str, Layer] = {
+    "function": psd.per_step_dense,
+    "op": bare_op,
+    "reference": psd.reference.per_step_dense,
+}
 
 
 class Arguments(NamedTuple):

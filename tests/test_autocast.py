@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 import truth
-from cases import Arguments, of_sizes
+from cases import LAYERS, Arguments, Layer, of_sizes
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 from torch.nn import functional as F
 
 import per_step_dense as psd
 
-Layer = Callable[..., Tensor]
-
-
-def bare_op(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
-) -> Tensor:
-    return torch.ops.per_step_dense.forward(x, weight, bias, activation or "none")
-
-
-LAYERS: dict[str, Layer] = {
-    "function": psd.per_step_dense,
-    "op": bare_op,
-    "reference": psd.reference.per_step_dense,
-}
 ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 LOW_PRECISIONS = pytest.mark.parametrize(
     "low", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"]

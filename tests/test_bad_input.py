@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from cases import LAYERS, Layer, bare_op
 from torch import Tensor
 
 import per_step_dense as psd
@@ -22,25 +22,12 @@ def good(device: torch.device) -> dict[str, Any]:
     return {name: torch.randn(shape, device=device) for name, shape in SHAPES.items()}
 
 
-def bare_op(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
-) -> Tensor:
-    return torch.ops.per_step_dense.forward(
-        x, weight, bias, "none" if activation is None else activation
-    )
-
-
-LAYERS: dict[str, Callable[..., Tensor]] = {
-    "function": psd.per_step_dense,
-    "op": bare_op,
-    "reference": psd.reference.per_step_dense,
-}
 ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 WITH_AND_WITHOUT_GRAD = pytest.mark.parametrize("grad", [False, True], ids=["no_grad", "grad"])
 
 
 def assert_refused(
-    layer: Callable[..., Tensor], arguments: dict[str, Any], error: type[Exception], text: str
+    layer: Layer, arguments: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error) as refusal:
         layer(**arguments)
@@ -104,9 +91,7 @@ WRONG_SHAPES = {
 @ALL_LAYERS
 @WITH_AND_WITHOUT_GRAD
 @pytest.mark.parametrize("shapes", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
-def test_wrong_shapes(
-    device: torch.device, shapes: Shapes, grad: bool, layer: Callable[..., Tensor]
-) -> None:
+def test_wrong_shapes(device: torch.device, shapes: Shapes, grad: bool, layer: Layer) -> None:
     text, *rest = shapes
     tensors = [torch.ones(shape, device=device, requires_grad=grad) for shape in rest]
     arguments = dict(zip(SHAPES, tensors, strict=True))
@@ -115,7 +100,7 @@ def test_wrong_shapes(
 
 @ALL_LAYERS
 @pytest.mark.parametrize("shapes", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
-def test_wrong_shapes_on_meta(shapes: Shapes, layer: Callable[..., Tensor]) -> None:
+def test_wrong_shapes_on_meta(shapes: Shapes, layer: Layer) -> None:
     text, *rest = shapes
     tensors = [torch.ones(shape, device="meta") for shape in rest]
     assert_refused(layer, dict(zip(SHAPES, tensors, strict=True)), ValueError, text)
@@ -135,9 +120,7 @@ UNSUPPORTED = {
 @ALL_LAYERS
 @pytest.mark.parametrize("dtype", UNSUPPORTED)
 @pytest.mark.parametrize("name", SHAPES)
-def test_unsupported_dtypes(
-    device: torch.device, name: str, dtype: str, layer: Callable[..., Tensor]
-) -> None:
+def test_unsupported_dtypes(device: torch.device, name: str, dtype: str, layer: Layer) -> None:
     arguments = good(device)
     arguments[name] = UNSUPPORTED[dtype](arguments[name])
     text = f"{name} must be float32, float64, float16 or bfloat16; got {dtype}"
@@ -152,7 +135,7 @@ def test_unsupported_dtypes(
 @pytest.mark.parametrize("other", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_mixed_dtypes(
-    device: torch.device, name: str, other: str, grad: bool, layer: Callable[..., Tensor]
+    device: torch.device, name: str, other: str, grad: bool, layer: Layer
 ) -> None:
     arguments = {key: tensor.requires_grad_(grad) for key, tensor in good(device).items()}
     arguments[name] = arguments[name].to(getattr(torch, other))
@@ -170,7 +153,7 @@ def test_mixed_dtypes(
 @WITH_AND_WITHOUT_GRAD
 @pytest.mark.parametrize("name", SHAPES)
 def test_one_argument_on_another_device(
-    device: torch.device, name: str, grad: bool, layer: Callable[..., Tensor]
+    device: torch.device, name: str, grad: bool, layer: Layer
 ) -> None:
     here = torch.empty(0, device=device).device  # with its index
     for there in ("meta", "cpu"):
@@ -195,7 +178,7 @@ def quantized(tensor: Tensor) -> Tensor:
 @ALL_LAYERS
 @pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr", "sparse_csc"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_sparse(device: torch.device, name: str, layout: str, layer: Callable[..., Tensor]) -> None:
+def test_sparse(device: torch.device, name: str, layout: str, layer: Layer) -> None:
     arguments = good(device)
     arguments[name] = arguments[name].to_sparse(layout=getattr(torch, layout))
     text = f"{name} must be a dense tensor; got layout {layout}"
@@ -204,7 +187,7 @@ def test_sparse(device: torch.device, name: str, layout: str, layer: Callable[..
 
 @ALL_LAYERS
 @pytest.mark.parametrize("name", SHAPES)
-def test_mkldnn(name: str, layer: Callable[..., Tensor]) -> None:
+def test_mkldnn(name: str, layer: Layer) -> None:
     arguments = good(torch.device("cpu"))
     arguments[name] = arguments[name].to_mkldnn()
     text = f"{name} must be a dense tensor; got layout _mkldnn"
@@ -213,7 +196,7 @@ def test_mkldnn(name: str, layer: Callable[..., Tensor]) -> None:
 
 @ALL_LAYERS
 @pytest.mark.parametrize("name", SHAPES)
-def test_quantized(name: str, layer: Callable[..., Tensor]) -> None:
+def test_quantized(name: str, layer: Layer) -> None:
     arguments = good(torch.device("cpu"))
     arguments[name] = quantized(arguments[name])
     text = f"{name} must be float32, float64, float16 or bfloat16; got qint8"
@@ -229,7 +212,7 @@ def test_nested(
     name: str,
     layout: torch.layout,
     grad: bool,
-    layer: Callable[..., Tensor],
+    layer: Layer,
 ) -> None:
     arguments = {key: tensor.requires_grad_(grad) for key, tensor in good(device).items()}
     rows = [row.detach() for row in arguments[name]]
@@ -311,7 +294,7 @@ def test_no_tensor(device: torch.device, name: str, kind: str) -> None:
 @ALL_LAYERS
 @WITH_AND_WITHOUT_GRAD
 @pytest.mark.parametrize("name", ["x", "weight"])
-def test_none(device: torch.device, name: str, grad: bool, layer: Callable[..., Tensor]) -> None:
+def test_none(device: torch.device, name: str, grad: bool, layer: Layer) -> None:
     arguments = {key: tensor.requires_grad_(grad) for key, tensor in good(device).items()}
     arguments[name] = None
     assert_refused(layer, arguments, TypeError, f"{name} must be a torch.Tensor; got NoneType")

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
 import truth
-from cases import Arguments, of_sizes
+from cases import LAYERS, Arguments, Layer, bare_op, of_sizes
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import per_step_dense as psd
 
-Layer = Callable[..., Tensor]
-
-
-def bare_op(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
-) -> Tensor:
-    return torch.ops.per_step_dense.forward(x, weight, bias, activation or "none")
-
-
-LAYERS: dict[str, Layer] = {
-    "function": psd.per_step_dense,
-    "op": bare_op,
-    "reference": psd.reference.per_step_dense,
-}
 ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 
 

@@ -221,6 +221,29 @@ def test_gradgradcheck_without_bias(device: torch.device, differentiated: tuple[
     assert gradgradcheck(psd.per_step_dense, (x, weight))
 
 
+@ALL_SUBSETS
+@ALL_ACTIVATIONS
+def test_second_order_through_all_gradients_at_once(
+    device: torch.device, activation: str | None, differentiated: tuple[str, ...]
+) -> None:
+    """gradgradcheck differentiates one gradient at a time, so never sees what they share."""
+    args = small(device, differentiated)
+    dy = torch.randn(3, 2, 3, dtype=torch.float64, device=device, requires_grad=True)
+    leaves = [tensor for tensor in args if tensor.requires_grad]
+    directions = [torch.randn_like(leaf) for leaf in leaves]
+
+    def second_derivatives(layer: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
+        y = layer(*args, activation=activation)
+        first = torch.autograd.grad(y, leaves, dy, create_graph=True)
+        return torch.autograd.grad(
+            first, [*leaves, dy], directions, allow_unused=True, materialize_grads=True
+        )
+
+    actual = second_derivatives(psd.per_step_dense)
+    for ours, true in zip(actual, second_derivatives(truth.per_step_dense), strict=True):
+        torch.testing.assert_close(ours, true)
+
+
 @pytest.mark.parametrize("activation", [None, "gelu", "tanh"])
 def test_third_order(device: torch.device, activation: str | None) -> None:
     args = requiring_grad(of_sizes(2, 2, 2, 2, torch.float64, device))

@@ -7,27 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 import truth
-from cases import Arguments, of_sizes
+from cases import LAYERS, Arguments, Layer, of_sizes
 from torch import Tensor, func
 from torch.autograd import forward_ad
 
-import per_step_dense as psd
-
-Layer = Callable[..., Tensor]
-
-
-def bare_op(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
-) -> Tensor:
-    return torch.ops.per_step_dense.forward(x, weight, bias, activation or "none")
-
-
-LAYERS: dict[str, Layer] = {
-    "function": psd.per_step_dense,
-    "op": bare_op,
-    "reference": psd.reference.per_step_dense,
-}
-pytestmark = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 ALL_ACTIVATIONS = pytest.mark.parametrize("activation", truth.ACTIVATIONS)
 
 
@@ -43,6 +27,7 @@ def loss_of(layer: Layer, activation: str | None) -> Layer:
     return lambda *args: layer(*args, activation=activation).square().sum()
 
 
+@ALL_LAYERS
 @ALL_ACTIVATIONS
 def test_grad(device: torch.device, layer: Layer, activation: str | None) -> None:
     args = small(device)
@@ -53,6 +38,7 @@ def test_grad(device: torch.device, layer: Layer, activation: str | None) -> Non
     assert_same(gradients(layer), gradients(truth.per_step_dense))
 
 
+@ALL_LAYERS
 @pytest.mark.parametrize("transform", [func.jacrev, func.jacfwd, func.hessian])
 @ALL_ACTIVATIONS
 def test_jacobian_and_hessian(
@@ -69,6 +55,7 @@ def test_jacobian_and_hessian(
     assert_same(derivatives(layer), derivatives(truth.per_step_dense))
 
 
+@ALL_LAYERS
 @ALL_ACTIVATIONS
 def test_jvp(device: torch.device, layer: Layer, activation: str | None) -> None:
     args, tangents = small(device), small(device)
@@ -79,6 +66,7 @@ def test_jvp(device: torch.device, layer: Layer, activation: str | None) -> None
     assert_same(of(layer), of(truth.per_step_dense))
 
 
+@ALL_LAYERS
 @pytest.mark.parametrize("dual", Arguments._fields)
 @ALL_ACTIVATIONS
 def test_dual_numbers(
@@ -96,6 +84,7 @@ def test_dual_numbers(
     assert_same(of(layer), of(truth.per_step_dense))
 
 
+@ALL_LAYERS
 @ALL_ACTIVATIONS
 def test_forward_over_reverse(device: torch.device, layer: Layer, activation: str | None) -> None:
     args, tangents = small(device), small(device)
@@ -110,6 +99,7 @@ def test_forward_over_reverse(device: torch.device, layer: Layer, activation: st
 # vmap
 
 
+@ALL_LAYERS
 @pytest.mark.parametrize(
     "in_dims",
     [
@@ -145,6 +135,7 @@ def test_vmap(
     assert_same(of(layer), torch.stack(one_by_one))
 
 
+@ALL_LAYERS
 def test_vmap_without_bias(device: torch.device, layer: Layer) -> None:
     x, weight, _ = small(device)
     weights = torch.stack([weight, -weight])
@@ -152,6 +143,7 @@ def test_vmap_without_bias(device: torch.device, layer: Layer) -> None:
     assert_same(actual, torch.stack([truth.per_step_dense(x, w) for w in weights]))
 
 
+@ALL_LAYERS
 def test_nested_vmap(device: torch.device, layer: Layer) -> None:
     args = of_sizes(3, 2, 4, 3, torch.float64, device)
     xs = torch.stack([args.x, args.x + 1])  # (2, 3, T, I)
@@ -163,12 +155,14 @@ def test_nested_vmap(device: torch.device, layer: Layer) -> None:
     )
 
 
+@ALL_LAYERS
 def test_out_dims(device: torch.device, layer: Layer) -> None:
     args = small(device)
     actual = func.vmap(layer, (0, None, None), out_dims=1)(*args)
     assert_same(actual, truth.per_step_dense(*args).transpose(0, 1))
 
 
+@ALL_LAYERS
 @ALL_ACTIVATIONS
 def test_per_sample_gradients(device: torch.device, layer: Layer, activation: str | None) -> None:
     args = small(device)
@@ -179,6 +173,7 @@ def test_per_sample_gradients(device: torch.device, layer: Layer, activation: st
     assert_same(actual, tuple(map(torch.stack, zip(*one_by_one, strict=True))))
 
 
+@ALL_LAYERS
 def test_grad_of_a_vmapped_loss(device: torch.device, layer: Layer) -> None:
     args = small(device)
 
@@ -189,6 +184,7 @@ def test_grad_of_a_vmapped_loss(device: torch.device, layer: Layer) -> None:
     assert_same(of(layer), of(truth.per_step_dense))
 
 
+@ALL_LAYERS
 def test_vmap_of_what_requires_grad(device: torch.device, layer: Layer) -> None:
     args = Arguments(*(tensor.requires_grad_() for tensor in small(device)))
 
@@ -202,6 +198,7 @@ def test_vmap_of_what_requires_grad(device: torch.device, layer: Layer) -> None:
 # Jacobians of torch.autograd, and modules as functions
 
 
+@ALL_LAYERS
 @pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
 @pytest.mark.parametrize("activation", [None, "gelu", "tanh"])
 def test_vectorized_jacobian(
@@ -220,6 +217,7 @@ def test_vectorized_jacobian(
     assert_same(of(layer), of(truth.per_step_dense))
 
 
+@ALL_LAYERS
 def test_batched_gradients(device: torch.device, layer: Layer) -> None:
     args = Arguments(*(tensor.requires_grad_() for tensor in small(device)))
     dys = torch.randn(4, 3, 2, 3, dtype=torch.float64, device=device)
@@ -244,6 +242,7 @@ class Model(torch.nn.Module):
         return self.layer(x, self.weight, self.bias, activation="relu")
 
 
+@ALL_LAYERS
 def test_functional_call_and_ensembles(device: torch.device, layer: Layer) -> None:
     x = small(device).x
     members = [small(device), small(device)]
@@ -256,3 +255,46 @@ def test_functional_call_and_ensembles(device: torch.device, layer: Layer) -> No
     exact = [truth.per_step_dense(x, m.weight, m.bias, activation="relu") for m in members]
     assert_same(call({"weight": members[1].weight, "bias": members[1].bias}, x), exact[1])
     assert_same(func.vmap(call, (0, None))(parameters, x), torch.stack(exact))
+
+
+# The ops of the gradient, which a user may meet in a transform of a backward
+
+
+def test_ops_of_the_gradient(device: torch.device) -> None:
+    ops = torch.ops.per_step_dense
+    args, tangents = small(device), small(device)
+    dz = torch.randn(3, 2, 3, dtype=torch.float64, device=device)
+
+    def products(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+        return ops.backward(dz, x, weight, True)
+
+    def true_products(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+        dx = torch.einsum("bto,tio->bti", dz, weight)
+        return dx, torch.einsum("bti,bto->tio", x, dz), dz.sum(0)
+
+    inputs, directions = (dz, *args[:2]), (torch.randn_like(dz), *tangents[:2])
+    assert_same(func.jvp(products, inputs, directions), func.jvp(true_products, inputs, directions))
+    stacked = [torch.stack([tensor, tensor * 2]) for tensor in inputs]
+    assert_same(func.vmap(products)(*stacked), func.vmap(true_products)(*stacked))
+
+    def both(*args: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.forward_with_preactivation(*args, "gelu")
+
+    def true_both(*args: Tensor) -> tuple[Tensor, Tensor]:
+        return truth.per_step_dense(*args, activation="gelu"), truth.per_step_dense(*args)
+
+    assert_same(func.jacfwd(both)(*args), func.jacfwd(true_both)(*args))
+    assert_same(func.jacrev(both)(*args), func.jacrev(true_both)(*args))
+
+    def silu_gradient(dy: Tensor, z: Tensor) -> Tensor:
+        return ops.activation_backward(dy, z, "silu")
+
+    def true_silu_gradient(dy: Tensor, z: Tensor) -> Tensor:
+        sigma = torch.sigmoid(z)
+        return dy * sigma * (1 + z * (1 - sigma))
+
+    pair = (dz, torch.randn_like(dz))
+    assert_same(
+        func.jvp(silu_gradient, pair, pair[::-1]), func.jvp(true_silu_gradient, pair, pair[::-1])
+    )
+    assert_same(func.vmap(silu_gradient)(*pair), true_silu_gradient(*pair))
