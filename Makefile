@@ -19,7 +19,8 @@ help:
 	@echo 'make overhead  CPU time a call, beside its rivals'
 	@echo 'make clean     remove what was built, and $(VENV)'
 	@echo
-	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV)'
+	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV),'
+	@echo '           PYTEST_ARGS (such as "-k forward")'
 
 demo: $(VENV)/installed
 	$(BIN)/python -m per_step_dense demo

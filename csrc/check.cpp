@@ -81,7 +81,6 @@ void check_is_dense(const char* name, const Tensor& tensor) {
 // `first` is the argument, named first_name, that the others have to agree with.
 void check_belongs_to(const char* name, const Tensor& tensor, const char* first_name,
                       const Tensor& first) {
-  check_is_dense(name, tensor);
   TORCH_CHECK_TYPE(tensor.scalar_type() == first.scalar_type(), "per_step_dense: ", name,
                    " must have the dtype of ", first_name, ", ", dtype_of(first), "; got ",
                    dtype_of(tensor));
@@ -108,6 +107,8 @@ Activation parse_activation(std::string_view name) {
 
 void check_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
   check_is_dense("x", x);
+  check_is_dense("weight", weight);
+  if (bias) check_is_dense("bias", *bias);
   check_belongs_to("weight", weight, "x", x);
   if (bias) check_belongs_to("bias", *bias, "x", x);
 
@@ -135,6 +136,7 @@ void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
                     shape_of(dz));
   const c10::SymInt t = dz.sym_size(-2), o = dz.sym_size(-1);
   if (x) {
+    check_is_dense("x", *x);
     check_belongs_to("x", *x, "dz", dz);
     TORCH_CHECK_VALUE(x->dim() == dz.dim() && equal(x->sym_sizes().slice(0, x->dim() - 1),
                                                     dz.sym_sizes().slice(0, dz.dim() - 1)),
@@ -142,6 +144,7 @@ void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
                       "; got ", shape_of(*x));
   }
   if (weight) {
+    check_is_dense("weight", *weight);
     check_belongs_to("weight", *weight, "dz", dz);
     TORCH_CHECK_VALUE(
         weight->dim() == 3 && equal(weight->sym_size(0), t) && equal(weight->sym_size(2), o),
@@ -157,6 +160,7 @@ void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
 
 void check_activation_backward(const Tensor& dy, const Tensor& saved) {
   check_is_dense("dy", dy);
+  check_is_dense("saved", saved);
   check_belongs_to("saved", saved, "dy", dy);
   TORCH_CHECK_VALUE(equal(saved.sym_sizes(), dy.sym_sizes()),
                     "per_step_dense: saved must have the shape of dy, ", shape_of(dy), "; got ",

@@ -27,6 +27,32 @@ Tensor silu_backward(const Tensor& dy, const Tensor& z) {
   return dy.mul(sigma).mul(z.mul(at::rsub(sigma, 1)).add(1));
 }
 
+Tensor activation_gradient(const Tensor& dy, const Tensor& saved, Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      return dy;
+    case Activation::kRelu:
+      return at::threshold_backward(dy, saved, 0);
+    case Activation::kGelu:
+      return at::gelu_backward(dy, saved);
+    case Activation::kGeluTanh:
+      return at::gelu_backward(dy, saved, "tanh");
+    case Activation::kSilu:
+      return silu_backward(dy, saved);
+    case Activation::kTanh:
+      return at::tanh_backward(dy, saved);
+    case Activation::kSigmoid:
+      return at::sigmoid_backward(dy, saved);
+  }
+  TORCH_INTERNAL_ASSERT(false, "activation ", int(activation));
+}
+
+Tensor preactivation(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+  check_forward(x, weight, bias);
+  const Tensor product = at::einsum("...ti,tio->...to", {x, weight});
+  return (bias ? product.add(*bias) : product).contiguous();
+}
+
 }  // namespace
 
 Tensor activate(const Tensor& z, Activation activation) {
@@ -48,36 +74,6 @@ Tensor activate(const Tensor& z, Activation activation) {
   }
   TORCH_INTERNAL_ASSERT(false, "activation ", int(activation));
 }
-
-Tensor activation_gradient(const Tensor& dy, const Tensor& saved, Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return dy;
-    case Activation::kRelu:
-      return at::threshold_backward(dy, saved, 0);
-    case Activation::kGelu:
-      return at::gelu_backward(dy, saved);
-    case Activation::kGeluTanh:
-      return at::gelu_backward(dy, saved, "tanh");
-    case Activation::kSilu:
-      return silu_backward(dy, saved);
-    case Activation::kTanh:
-      return at::tanh_backward(dy, saved);
-    case Activation::kSigmoid:
-      return at::sigmoid_backward(dy, saved);
-  }
-  TORCH_INTERNAL_ASSERT(false, "activation ", int(activation));
-}
-
-namespace {
-
-Tensor preactivation(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  check_forward(x, weight, bias);
-  const Tensor product = at::einsum("...ti,tio->...to", {x, weight});
-  return (bias ? product.add(*bias) : product).contiguous();
-}
-
-}  // namespace
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias,

@@ -45,7 +45,7 @@ auto find_op(const char* name) {
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                std::string_view activation) {
-  static const auto op = find_op<decltype(forward)>("per_step_dense::forward");
+  static const auto op = find_op<ForwardFunction>("per_step_dense::forward");
   return op.call(x, weight, bias, activation);
 }
 
@@ -53,19 +53,18 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
                                                       const std::optional<Tensor>& bias,
                                                       std::string_view activation) {
   static const auto op =
-      find_op<decltype(forward_with_preactivation)>("per_step_dense::forward_with_preactivation");
+      find_op<ForwardWithPreactivationFunction>("per_step_dense::forward_with_preactivation");
   return op.call(x, weight, bias, activation);
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
                                             const std::optional<Tensor>& weight, bool wants_dbias) {
-  static const auto op = find_op<decltype(backward)>("per_step_dense::backward");
+  static const auto op = find_op<BackwardFunction>("per_step_dense::backward");
   return op.call(dz, x, weight, wants_dbias);
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
-  static const auto op =
-      find_op<decltype(activation_backward)>("per_step_dense::activation_backward");
+  static const auto op = find_op<ActivationBackwardFunction>("per_step_dense::activation_backward");
   return op.call(dy, saved, activation);
 }
 

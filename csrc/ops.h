@@ -1,5 +1,6 @@
-// The ops as C++ calls them: through the dispatcher, so that autograd, autocast, functorch and
-// tracing see every call. Schemas and meaning: ops.cpp.
+// What the ops look like in C++. Schemas and meaning: ops.cpp.
+//
+// aten.h and composite.h declare other implementations of the same four functions.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,22 +9,36 @@
 #include <string_view>
 #include <tuple>
 
-namespace per_step_dense::ops {
+namespace per_step_dense {
 
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight,
-                   const std::optional<at::Tensor>& bias, std::string_view activation);
+using ForwardFunction = at::Tensor(const at::Tensor& x,                    // (*, T, I)
+                                   const at::Tensor& weight,               // (T, I, O)
+                                   const std::optional<at::Tensor>& bias,  // (T, O)
+                                   std::string_view activation);           // y (*, T, O)
 
-std::tuple<at::Tensor, at::Tensor> forward_with_preactivation(const at::Tensor& x,
-                                                              const at::Tensor& weight,
-                                                              const std::optional<at::Tensor>& bias,
-                                                              std::string_view activation);
+using ForwardWithPreactivationFunction =
+    std::tuple<at::Tensor, at::Tensor>(const at::Tensor& x,                    // (*, T, I)
+                                       const at::Tensor& weight,               // (T, I, O)
+                                       const std::optional<at::Tensor>& bias,  // (T, O)
+                                       std::string_view activation);           // y, z (*, T, O)
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& dz,
-                                                        const std::optional<at::Tensor>& x,
-                                                        const std::optional<at::Tensor>& weight,
-                                                        bool wants_dbias);
+using BackwardFunction = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+    const at::Tensor& dz,                     // (*, T, O)
+    const std::optional<at::Tensor>& x,       // (*, T, I)
+    const std::optional<at::Tensor>& weight,  // (T, I, O)
+    bool wants_dbias);                        // dx, dweight, dbias; undefined where not wanted
 
-at::Tensor activation_backward(const at::Tensor& dy, const at::Tensor& saved,
-                               std::string_view activation);
+using ActivationBackwardFunction = at::Tensor(const at::Tensor& dy,          // any shape
+                                              const at::Tensor& saved,       // the shape of dy
+                                              std::string_view activation);  // dz, likewise
 
-}  // namespace per_step_dense::ops
+// The ops as C++ calls them: through the dispatcher, so that autograd, autocast, functorch and
+// tracing see every call.
+namespace ops {
+ForwardFunction forward;
+ForwardWithPreactivationFunction forward_with_preactivation;
+BackwardFunction backward;
+ActivationBackwardFunction activation_backward;
+}  // namespace ops
+
+}  // namespace per_step_dense

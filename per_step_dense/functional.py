@@ -64,12 +64,13 @@ def per_step_dense(
         return reference.per_step_dense(x, weight, bias, activation=activation)
     try:
         return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation])
-    except Exception:
-        # The op checks its arguments itself; what its schema or the dispatcher refused before
-        # that, in torch's words, is said here in this package's.
-        check_activation(activation)
-        check_are_dense_tensors(x, weight, bias)
-        raise
+    except Exception as error:
+        refusal = error
+    # The op checks its arguments itself; what its schema or the dispatcher refused before that, in
+    # torch's words, is said here in this package's.
+    check_activation(activation)
+    check_are_dense_tensors(x, weight, bias)
+    raise refusal
 
 
 @cache  # once a process, wherever the calls come from

@@ -132,3 +132,17 @@ def small_integers(
 
 def dtype_id(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+class Model(torch.nn.Module):
+    """A layer and the parameters it uses."""
+
+    def __init__(self, layer: Layer, args: Arguments, activation: str) -> None:
+        super().__init__()
+        self.layer = layer
+        self.activation = activation
+        self.weight = torch.nn.Parameter(args.weight)
+        self.bias = torch.nn.Parameter(args.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, self.weight, self.bias, activation=self.activation)

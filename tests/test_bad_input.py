@@ -33,6 +33,7 @@ def assert_refused(
         layer(**arguments)
     assert type(refusal.value) is error
     assert str(refusal.value) == f"per_step_dense: {text}"
+    assert refusal.value.__context__ is None  # no other error's traceback before this one
 
 
 # Shapes
@@ -143,6 +144,17 @@ def test_mixed_dtypes(
         text = f"weight must have the dtype of x, {other}; got float32"
     else:
         text = f"{name} must have the dtype of x, float32; got {other}"
+    assert_refused(layer, arguments, TypeError, text)
+
+
+@ALL_LAYERS
+def test_what_is_no_dense_tensor_is_refused_before_what_does_not_agree(
+    device: torch.device, layer: Layer
+) -> None:
+    arguments = good(device)
+    arguments["weight"] = arguments["weight"].double()
+    arguments["bias"] = arguments["bias"].long()
+    text = "bias must be float32, float64, float16 or bfloat16; got int64"
     assert_refused(layer, arguments, TypeError, text)
 
 

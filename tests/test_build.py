@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -227,3 +228,17 @@ def test_no_library(tmp_path: Path) -> None:
     with pytest.raises(toolkit.ToolkitError) as error:
         with_files(tmp_path, "lib/libcublas.so.13").runtime_library()
     assert str(error.value) == f"there is no libcudart in the CUDA toolkit {tmp_path}"
+
+
+def test_setup_without_torch_says_how_to_install() -> None:
+    without_torch = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path('setup.py')"
+    result = subprocess.run(
+        [sys.executable, "-c", without_torch],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("per_step_dense: the build needs the torch")
+    assert "pip install --no-build-isolation ." in result.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import truth
-from cases import LAYERS, Arguments, Layer, bare_op, of_sizes
+from cases import LAYERS, Arguments, Layer, Model, bare_op, of_sizes
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -97,26 +97,13 @@ def test_compiled_code_refuses_wrong_shapes(device: torch.device) -> None:
         compiled(x, weight, bias[:1])
 
 
-class Model(torch.nn.Module):
-    """A layer and the parameters it uses."""
-
-    def __init__(self, layer: Layer, args: Arguments) -> None:
-        super().__init__()
-        self.layer = layer
-        self.weight = torch.nn.Parameter(args.weight)
-        self.bias = torch.nn.Parameter(args.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, self.weight, self.bias, activation="gelu")
-
-
 @ALL_LAYERS
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "non_strict"])
 def test_exported_with_a_dynamic_batch(device: torch.device, strict: bool, layer: Layer) -> None:
     args = of_sizes(6, 5, 7, 9, torch.float64, device)
     batch = torch.export.Dim("batch")
     program = torch.export.export(
-        Model(layer, args), (args.x,), dynamic_shapes={"x": {0: batch}}, strict=strict
+        Model(layer, args, "gelu"), (args.x,), dynamic_shapes={"x": {0: batch}}, strict=strict
     )
     exported = program.module()
     for size in (6, 2, 40):
@@ -133,7 +120,7 @@ def test_exported_program_refuses_other_steps(device: torch.device) -> None:
     args = of_sizes(6, 5, 7, 9, torch.float64, device)
     with pytest.raises(torch._dynamo.exc.UserError, match="steps"):
         torch.export.export(
-            Model(psd.per_step_dense, args),
+            Model(psd.per_step_dense, args, "gelu"),
             (args.x,),
             dynamic_shapes={"x": {1: torch.export.Dim("steps")}},
             strict=True,
@@ -142,6 +129,6 @@ def test_exported_program_refuses_other_steps(device: torch.device) -> None:
 
 def test_decomposed_export_keeps_the_op(device: torch.device) -> None:
     args = of_sizes(6, 5, 7, 9, torch.float64, device)
-    program = torch.export.export(Model(psd.per_step_dense, args), (args.x,), strict=False)
+    program = torch.export.export(Model(psd.per_step_dense, args, "gelu"), (args.x,), strict=False)
     targets = {node.target for node in program.run_decompositions().graph.nodes}
     assert torch.ops.per_step_dense.forward.default in targets

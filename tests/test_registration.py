@@ -78,10 +78,17 @@ def requiring_grad(layout: str, device: torch.device) -> Arguments:
     return Arguments(*(tensor if tensor is None else tensor.requires_grad_() for tensor in args))
 
 
-@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
 @pytest.mark.parametrize(
-    "layout",
-    ["contiguous", "no_bias", "steps_first_x", "windows_x", "no_batch_dim", "swapped_batch_dims"],
+    ("layout", "activation"),
+    [
+        ("contiguous", "none"),
+        ("contiguous", "relu"),
+        ("contiguous", "gelu"),
+        ("no_bias", "none"),
+        ("windows_x", "relu"),
+        ("no_batch_dim", "gelu"),
+        ("swapped_batch_dims", "gelu"),
+    ],
 )
 def test_opcheck_forward(device: torch.device, layout: str, activation: str) -> None:
     args = requiring_grad(layout, device)
@@ -96,9 +103,18 @@ def test_opcheck_forward_with_defaults(device: torch.device) -> None:
     opcheck(ops.forward.default, tuple(tensor.detach() for tensor in args))
 
 
-@pytest.mark.parametrize("wants_dbias", [True, False], ids=["dbias", "no_dbias"])
-@pytest.mark.parametrize("given", ["x+weight", "x", "weight", "neither"])
-@pytest.mark.parametrize("layout", ["contiguous", "no_batch_dim", "swapped_batch_dims"])
+@pytest.mark.parametrize(
+    ("layout", "given", "wants_dbias"),
+    [
+        ("contiguous", "x+weight", True),
+        ("contiguous", "x", True),
+        ("contiguous", "weight", False),
+        ("contiguous", "neither", True),
+        ("contiguous", "neither", False),
+        ("no_batch_dim", "x+weight", True),
+        ("swapped_batch_dims", "x+weight", True),
+    ],
+)
 def test_opcheck_backward(device: torch.device, layout: str, given: str, wants_dbias: bool) -> None:
     x, weight, _ = requiring_grad(layout, device)
     dz = torch.randn(*x.shape[:-1], weight.size(2), device=device, requires_grad=True)
@@ -108,8 +124,8 @@ def test_opcheck_backward(device: torch.device, layout: str, given: str, wants_d
     )
 
 
-@pytest.mark.parametrize("activation", ["none", "relu", "gelu", "silu", "tanh"])
-@pytest.mark.parametrize("shape", [(7,), (3, 4, 5), (2, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize("activation", ["none", "relu", "silu"])
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 4, 5)], ids=str)
 def test_opcheck_activation_backward(
     device: torch.device, shape: tuple[int, ...], activation: str
 ) -> None:

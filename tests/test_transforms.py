@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import truth
-from cases import LAYERS, Arguments, Layer, of_sizes
+from cases import LAYERS, Arguments, Layer, Model, of_sizes
 from torch import Tensor, func
 from torch.autograd import forward_ad
 
@@ -229,24 +229,11 @@ def test_batched_gradients(device: torch.device, layer: Layer) -> None:
     assert_same(of(layer), of(truth.per_step_dense))
 
 
-class Model(torch.nn.Module):
-    """A layer and the parameters it uses."""
-
-    def __init__(self, layer: Layer, args: Arguments) -> None:
-        super().__init__()
-        self.layer = layer
-        self.weight = torch.nn.Parameter(args.weight)
-        self.bias = torch.nn.Parameter(args.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x, self.weight, self.bias, activation="relu")
-
-
 @ALL_LAYERS
 def test_functional_call_and_ensembles(device: torch.device, layer: Layer) -> None:
     x = small(device).x
     members = [small(device), small(device)]
-    models = [Model(layer, args) for args in members]
+    models = [Model(layer, args, "relu") for args in members]
     parameters, _ = func.stack_module_state(models)
 
     def call(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
