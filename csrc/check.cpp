@@ -35,7 +35,7 @@ std::string shape_of(const Tensor& tensor) {
 
 // As Python names a dtype.
 std::string dtype_of(const Tensor& tensor) {
-  return c10::getDtypeNames(tensor.scalar_type()).first;
+  return std::string(c10::getDtypeNames(tensor.scalar_type()).first);
 }
 
 // As Python names a layout.
