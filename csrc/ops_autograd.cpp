@@ -7,11 +7,11 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/expand.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
-#include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
+#include "autograd_node.h"
 #include "check.h"
 #include "composite.h"
 #include "ops.h"
@@ -46,8 +46,8 @@ bool has_to_step_aside(const Tensors&... tensors) {
 
 // A node whose gradients go to `inputs`, in this order; an undefined input has an edge to nowhere.
 template <class NodeType, class... Tensors>
-std::shared_ptr<NodeType> make_node(const Tensors&... inputs) {
-  std::shared_ptr<NodeType> node(new NodeType(), torch::autograd::deleteNode);
+auto make_node(const Tensors&... inputs) {
+  auto node = new_node<NodeType>();
   node->set_next_edges(torch::autograd::collect_next_edges(inputs...));
   return node;
 }
@@ -73,7 +73,7 @@ struct PerStepDenseBackward : Node {
     const std::lock_guard<std::mutex> lock(mutex_);
     Tensor dz = grads[0];
     if (dz.defined() && activation != Activation::kNone) {
-      dz = ops::activation_backward(dz, result.unpack(shared_from_this()), name_of(activation));
+      dz = ops::activation_backward(dz, result.unpack(getptr()), name_of(activation));
     }
     if (grads.size() == 2 && grads[1].defined()) dz = dz.defined() ? dz.add(grads[1]) : grads[1];
     if (!dz.defined()) return {Tensor(), Tensor(), Tensor()};

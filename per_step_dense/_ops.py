@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -15,9 +16,9 @@ missing_reason: str
 """Why ``compiled`` is None, in the words of the failed import; empty otherwise."""
 
 try:
-    from . import _C
-
-    compiled, missing_reason = _C, ""
+    # import_module says of a missing module that it is missing; "from . import" would suspect a
+    # circular import.
+    compiled, missing_reason = import_module("._C", __package__), ""
 except ImportError as error:
     compiled, missing_reason = None, str(error)
 
