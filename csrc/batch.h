@@ -21,9 +21,11 @@ inline at::Tensor as_batch(const at::Tensor& tensor) {
   return tensor.reshape({batch_size(tensor), tensor.size(-2), tensor.size(-1)});
 }
 
-// tensor.permute({d0, d1, d2}) of a 3-D tensor, below autograd and without a trip through the
-// dispatcher: on a tiny problem such trips are a good part of the time.
+// tensor.permute({d0, d1, d2}) of a 3-D tensor, below autograd. On the CPU without a trip through
+// the dispatcher, of which a tiny problem's time would largely consist; other backends may make
+// their views otherwise.
 inline at::Tensor permuted(const at::Tensor& tensor, int64_t d0, int64_t d1, int64_t d2) {
+  if (!tensor.is_cpu()) return tensor.permute({d0, d1, d2});
   return at::native::as_strided_tensorimpl(
       tensor, {tensor.size(d0), tensor.size(d1), tensor.size(d2)},
       {tensor.stride(d0), tensor.stride(d1), tensor.stride(d2)}, tensor.storage_offset());

@@ -16,12 +16,12 @@ class View2(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("stride", ctypes.c_int64 * 2))
 
 
+_EXTENTS = tuple((name, ctypes.c_int64) for name in ("b", "t", "i", "o"))
+
+
 class ForwardProblem(ctypes.Structure):
     _fields_ = (
-        ("b", ctypes.c_int64),
-        ("t", ctypes.c_int64),
-        ("i", ctypes.c_int64),
-        ("o", ctypes.c_int64),
+        *_EXTENTS,
         ("dtype", ctypes.c_int32),
         ("activation", ctypes.c_int32),
         ("x", View3),
@@ -34,10 +34,7 @@ class ForwardProblem(ctypes.Structure):
 
 class BackwardProblem(ctypes.Structure):
     _fields_ = (
-        ("b", ctypes.c_int64),
-        ("t", ctypes.c_int64),
-        ("i", ctypes.c_int64),
-        ("o", ctypes.c_int64),
+        *_EXTENTS,
         ("dtype", ctypes.c_int32),
         ("dz", View3),
         ("x", View3),
