@@ -2,7 +2,7 @@
 // (functorch transforms, forward-mode AD), the composite takes its place.
 //
 // The nodes are written by hand, as those of torch's own ops are generated: autograd::Function
-// costs a quarter of a tiny call, and has no place for absent arguments.
+// adds a quarter to a tiny forward, and has no place for absent arguments.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/expand.h>

@@ -182,6 +182,21 @@ def test_nan_and_infinity_go_where_torch_lets_them(special, activation):
     torch.testing.assert_close(y, expected, equal_nan=True)
 
 
+@pytest.mark.parametrize("special", [torch.nan, torch.inf, -torch.inf])
+def test_nan_and_infinity_reach_the_gradients_where_torch_lets_them(special):
+    x, weight, _ = cases.of_sizes(40, 2, 5, 6, torch.float32, "cpu")
+    dz = torch.randn(40, 2, 6)
+    dz[1, 0, 2] = special
+    dz[2, 1, 3], dz[30, 1, 3] = torch.inf, -torch.inf  # their sum is NaN
+    dx, dweight, dbias = emulator.backward(dz, x, weight)
+    expected = (
+        torch.einsum("bto,tio->bti", dz, weight),
+        torch.einsum("bti,bto->tio", x, dz),
+        dz.sum(0),
+    )
+    torch.testing.assert_close((dx, dweight, dbias), expected, equal_nan=True)
+
+
 def test_every_schedule_gives_the_same_bits():
     x, weight, bias = cases.of_sizes(70, 2, 300, 5, torch.float32, "cpu")
     dz = torch.randn(70, 2, 5)
