@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from build_support.toolkit import Toolkit, ToolkitError, choose_toolkit  # noqa:
 
 # Every GPU from sm_80 on through machine code or PTX; Hopper's own instructions need the "a".
 DEFAULT_ARCHITECTURES = "8.0+PTX;9.0a"
+
+# Choosing, planning and explaining need no CUDA, and are part of every build.
+HOST_CODE = ("*.cpp", "kernels/**/*.cpp")
 
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 
@@ -57,7 +61,7 @@ def cpu_extension() -> Extension:
 
     return CppExtension(
         "per_step_dense._C",
-        [path for path in sources("*.cpp") if not path.endswith("ops_cuda.cpp")],
+        sources(*HOST_CODE, without="*_cuda.cpp"),
         include_dirs=[str(ROOT / "csrc")],
         extra_compile_args=["-O3", *WARNINGS],
     )
@@ -70,21 +74,38 @@ def cuda_extension(toolkit: Toolkit) -> Extension:
     macros = [
         ("PSD_WITH_CUDA", None),
         ("PSD_CUDA_VERSION", f'"{toolkit.version}"'),
-        ("PSD_CUDA_ARCHITECTURES", f'"{os.environ["TORCH_CUDA_ARCH_LIST"]}"'),
+        ("PSD_CUDA_ARCHITECTURES", f'"{architectures()}"'),
     ]
     return CUDAExtension(
         "per_step_dense._C",
-        sources("*.cpp", "kernels/**/*.cu"),
+        sources(*HOST_CODE, "kernels/**/*.cu"),
         include_dirs=[str(ROOT / "csrc")],
         define_macros=macros,
         extra_compile_args={"cxx": ["-O3", *WARNINGS], "nvcc": ["-O3", "-Xptxas=--warn-on-spills"]},
     )
 
 
-def sources(*patterns: str) -> list[str]:
+def architectures() -> str:
+    """TORCH_CUDA_ARCH_LIST as torch understands it, names like "Hopper" in numbers: "8.0+PTX;9.0a".
+
+    The module compares GPUs with it, and says it in errors.
+    """
+    from torch.utils.cpp_extension import _get_cuda_arch_flags
+
+    found = re.findall(r"code=(sm|compute)_(\d+)(\d)([af]?)", " ".join(_get_cuda_arch_flags()))
+    targets = [(kind, f"{major}.{minor}{suffix}") for kind, major, minor, suffix in found]
+    return ";".join(
+        f"{version}+PTX" if ("compute", version) in targets else version
+        for kind, version in targets
+        if kind == "sm"
+    )
+
+
+def sources(*patterns: str, without: str | None = None) -> list[str]:
     """The files under csrc/ that match, relative to this one as setuptools wants them."""
     found = [path for pattern in patterns for path in (ROOT / "csrc").glob(pattern)]
-    return sorted(str(path.relative_to(ROOT)) for path in found)
+    kept = [path for path in found if without is None or not path.match(without)]
+    return sorted(str(path.relative_to(ROOT)) for path in kept)
 
 
 def named_for_the_linker(library: Path) -> Path:

@@ -1,6 +1,7 @@
 """CPU time a call at (B, T, I, O) = (8, 2, 4, 4): what a call costs before it computes anything.
 
     python -m bench.overhead [--device cpu|cuda] [--rounds N] [--json FILE]
+    python -m bench.overhead --plan        what choosing a kernel costs, with and without the cache
 
 The aim is at most 1.0 x baddbmm's time. baddbmm leaves its result in (T, B, O) order; this
 package's is a contiguous (B, T, O). On CUDA the figure is the time until the call returns, not
@@ -13,13 +14,16 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 import per_step_dense as psd
+from per_step_dense import _ops
 
+from .cases import CASES
 from .timing import Timing, describe_machine, time_in_turns
 
 BATCH, STEPS, IN_FEATURES, OUT_FEATURES = 8, 2, 4, 4
@@ -35,8 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--plan", action="store_true", help="measure the chooser alone")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if options.plan:
+        print(f"{describe_machine()}\n{format_plans(options.rounds)}")
+        return
 
     forward, parameters = make_rivals(torch.device(options.device))
     check_results(forward)
@@ -54,6 +62,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         options.json.write_text(
             json.dumps({"machine": describe_machine(), "us": figures}, indent=1)
         )
+
+
+def format_plans(rounds: int) -> str:
+    """A row for some of the benchmark's cases: nanoseconds to choose the forward's kernel."""
+    if _ops.compiled is None:
+        raise SystemExit("needs the compiled module")
+    lines = [f"{'case':<20}  {'chosen anew':>12}  {'from the cache':>15}"]
+    for case in CASES[:: len(CASES) // 6]:
+        x, weight, _ = case.tensors("meta")
+        choose = partial(_ops.compiled.plan_repeatedly, x, weight, "sm_90", repeats=1000)
+        variants = {
+            "anew": partial(choose, is_cached=False),
+            "cached": partial(choose, is_cached=True),
+        }
+        timings = time_in_turns(variants, rounds=rounds, calls=1)
+        anew, cached = (f"{timings[name].median_us:.0f} ns" for name in variants)
+        lines.append(f"{case.name:<20}  {anew:>12}  {cached:>15}")
+    return "\n".join(lines)
 
 
 def make_rivals(device: torch.device) -> tuple[dict[str, Call], dict[str, Sequence[Tensor]]]:

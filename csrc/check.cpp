@@ -89,6 +89,10 @@ void check_belongs_to(const char* name, const Tensor& tensor, const char* first_
                     tensor.device());
 }
 
+bool is_cuda_family(KernelFamily family) {
+  return family == KernelFamily::kSimt || family == KernelFamily::kTiny;
+}
+
 }  // namespace
 
 Activation parse_activation(std::string_view name) {
@@ -165,6 +169,22 @@ void check_activation_backward(const Tensor& dy, const Tensor& saved) {
   TORCH_CHECK_VALUE(equal(saved.sym_sizes(), dy.sym_sizes()),
                     "per_step_dense: saved must have the shape of dy, ", shape_of(dy), "; got ",
                     shape_of(saved));
+}
+
+void check_kernel_fits_device(KernelFamily kernel, const char* name, const Tensor& tensor) {
+  if (!is_cuda_family(kernel)) return;
+  TORCH_CHECK_VALUE(tensor.is_cuda() || tensor.is_meta(), "per_step_dense: use_kernel('",
+                    name_of(kernel), "') needs CUDA tensors; ", name, " is on ", tensor.device());
+#ifndef PSD_WITH_CUDA
+  TORCH_CHECK_VALUE(!tensor.is_cuda(), "per_step_dense: use_kernel('", name_of(kernel),
+                    "') needs CUDA kernels, and this module was built without them");
+#endif
+}
+
+void check_composite_may_serve(KernelFamily kernel) {
+  TORCH_CHECK_VALUE(!is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
+                    "') cannot serve torch.func transforms, forward-mode AD or nested tensors; "
+                    "only 'auto' and 'reference' can");
 }
 
 }  // namespace per_step_dense

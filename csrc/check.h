@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "activation.h"
+#include "choice.h"
 
 namespace per_step_dense {
 
@@ -26,5 +27,12 @@ void check_backward(const at::Tensor& dz,                      // (*, T, O)
 
 void check_activation_backward(const at::Tensor& dy,      // any shape
                                const at::Tensor& saved);  // the shape of dy
+
+// Whether a family that was asked for can take tensors of this device; meta tensors stand for those
+// of any device.
+void check_kernel_fits_device(KernelFamily kernel, const char* name, const at::Tensor& tensor);
+
+// Refuses a kernel that was asked for where only the composite can serve.
+void check_composite_may_serve(KernelFamily kernel);
 
 }  // namespace per_step_dense

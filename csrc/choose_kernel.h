@@ -1,22 +1,49 @@
-// Which implementation computes a call.
+// Which kernel computes a problem: a pure function of the problem and the architecture.
+//
+// Every family and tile that can take the problem is given an estimate by the cost model, and the
+// least wins. How a sum is split depends on the shape and the tile alone, so that a tile gives the
+// same bits on every GPU.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include <cstdint>
+#include <string>
+
+#include "architecture.h"
+#include "choice.h"
+#include "kernels/launch_shape.h"
+#include "problem.h"
 
 namespace per_step_dense {
 
-enum class KernelFamily {
-  kAten,  // ATen's batched products: CPU, and what no kernel of this package covers
-  kSimt,
+// What a choice must be; the rest is free.
+struct Constraint {
+  KernelFamily family = KernelFamily::kAuto;  // kSimt or kTiny leave no other; kAten likewise
+  int32_t tile = -1;                          // an index into the family's tiles; -1: any
+  int32_t splits[kMaxProducts] = {0, 0};      // by Product; 0: any
 };
 
-inline constexpr const char* kKernelFamilyNames[] = {"aten", "simt"};  // indexed by KernelFamily
+// Where nothing satisfies the constraint, the family is kAten; why_not() says what is in the way.
+Choice choose_kernel(const ForwardProblem& problem, const Architecture& architecture,
+                     const Constraint& constraint = {});
+Choice choose_kernel(const BackwardProblem& problem, const Architecture& architecture,
+                     const Constraint& constraint = {});
 
-inline KernelFamily choose_kernel([[maybe_unused]] const at::Tensor& x) {
-#ifdef PSD_WITH_CUDA
-  if (x.is_cuda() && x.scalar_type() == at::kFloat) return KernelFamily::kSimt;
-#endif
-  return KernelFamily::kAten;
-}
+// Why a family cannot take a problem, such as "I * O = 262144 > 4096"; empty where it can.
+std::string why_not(const ForwardProblem& problem, KernelFamily family);
+std::string why_not(const BackwardProblem& problem, KernelFamily family);
+
+// What was weighed, and what came of it, in one line.
+std::string reason_for_choice(const ForwardProblem& problem, const Architecture& architecture,
+                              const Constraint& constraint = {});
+std::string reason_for_choice(const BackwardProblem& problem, const Architecture& architecture,
+                              const Constraint& constraint = {});
+
+// How many tiles a family was compiled with, and what they are called: "128x128".
+int tile_count(KernelFamily family);
+std::string tile_name(KernelFamily family, int tile, DType dtype);
+
+// What a choice comes to; for kAten only the number of launches is known.
+LaunchPlan plan_of(const ForwardProblem& problem, const Choice& choice);
+LaunchPlan plan_of(const BackwardProblem& problem, const Choice& choice);
 
 }  // namespace per_step_dense

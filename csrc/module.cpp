@@ -1,8 +1,14 @@
-// The Python module: importing it registers the ops; it also tells Python how it was built.
+// The Python module: importing it registers the ops; it also tells Python how it was built, what
+// kernel a thread asks for, and what a call would run.
+#include <torch/csrc/Exceptions.h>
 #include <torch/csrc/utils/pybind.h>
 #include <torch/version.h>
 
+#include "architecture.h"
 #include "choose_kernel.h"
+#include "explain.h"
+#include "kernel_in_force.h"
+#include "problem_of.h"
 
 namespace py = pybind11;
 
@@ -23,6 +29,51 @@ py::dict build_info() {
   return info;
 }
 
+py::list known_kernels() {
+  py::list names;
+  for (const KernelFamily family : kNamedFamilies) names.append(name_of(family));
+  return names;
+}
+
+std::string set_kernel(const std::string& name) {
+  return name_of(exchange_kernel_in_force(parse_kernel(name)));
+}
+
+py::dict as_dict(const Explanation& told) {
+  py::dict fields;
+  fields["kernel"] = told.kernel;
+  fields["tile"] = told.tile;
+  fields["grid"] = told.blocks ? py::object(py::make_tuple(*told.blocks, 1, 1)) : py::none();
+  fields["threads"] = told.threads;
+  fields["smem_bytes"] = told.smem_bytes;
+  fields["splits"] = py::tuple(py::cast(told.splits));
+  fields["launches"] = told.launches;
+  fields["flops"] = int64_t(told.flops);
+  fields["bytes"] = int64_t(told.bytes);
+  fields["workspace_bytes"] = told.workspace_bytes;
+  fields["floor_us"] = told.floor_us;
+  fields["estimate_us"] = told.estimate_us;
+  fields["architecture"] = told.architecture;
+  fields["reason"] = told.reason;
+  return fields;
+}
+
+py::tuple explain_call(const at::Tensor& x, const at::Tensor& weight,
+                       const std::optional<at::Tensor>& bias, const std::string& activation,
+                       const std::optional<std::string>& architecture, const std::string& kernel) {
+  const ExplainedCall call = explain(x, weight, bias, activation, architecture, kernel);
+  return py::make_tuple(as_dict(call.forward),
+                        call.backward ? py::object(as_dict(*call.backward)) : py::none());
+}
+
+py::tuple plan_and_describe(const at::Tensor& x, const at::Tensor& weight,
+                            const std::string& architecture, bool is_cached, int64_t repeats) {
+  const PlannedCall call = plan_repeatedly(x, weight, architecture, is_cached, repeats);
+  const Choice& choice = call.choice;
+  return py::make_tuple(name_of(choice.family), tile_name(choice.family, choice.tile, dtype_of(x)),
+                        choice.splits[kForward], call.workspace_bytes);
+}
+
 }  // namespace
 }  // namespace per_step_dense
 
@@ -31,8 +82,24 @@ PYBIND11_MODULE(_C, m) {
   m.def("build_info", &build_info,
         "What the module was built with: torch, compiler, cuda and cuda_architectures; the last "
         "two are None where it has no CUDA kernels.");
+  m.def("known_kernels", &known_kernels, "The names that an op's `kernel` may be.");
+  m.def("set_kernel", torch::wrap_pybind_function(&set_kernel),
+        "Puts a family in force in the calling thread; returns the name of the one before.",
+        py::arg("name"));
   m.def(
-      "kernel_family",
-      [](const at::Tensor& x) { return kKernelFamilyNames[int(choose_kernel(x))]; },
-      "The family of kernels that computes a call with this x: 'aten' or 'simt'.", py::arg("x"));
+      "kernel_in_force", [] { return name_of(kernel_in_force()); },
+      "The family in force in the calling thread.");
+  m.def("explain", torch::wrap_pybind_function(&explain_call),
+        "The fields of the Plan of a call, and those of its backward or None. An `arch` of "
+        "None leaves it to the device of x.",
+        py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("activation"), py::arg("arch"),
+        py::arg("kernel"));
+  m.def("why_not_built_for", &why_not_built_for,
+        "Why kernels built for `built`, such as '8.0+PTX;9.0a', cannot run on a GPU of this "
+        "capability (90 for 9.0); empty where they can.",
+        py::arg("capability"), py::arg("built"));
+  m.def("plan_repeatedly", torch::wrap_pybind_function(&plan_and_describe),
+        "Chooses a forward's kernel `repeats` times, to be timed from outside; returns kernel, "
+        "tile, splits and workspace_bytes.",
+        py::arg("x"), py::arg("weight"), py::arg("arch"), py::arg("is_cached"), py::arg("repeats"));
 }

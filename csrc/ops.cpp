@@ -10,21 +10,24 @@
 TORCH_LIBRARY(per_step_dense, m) {
   const std::vector<at::Tag> tags{at::Tag::pt2_compliant_tag};
 
-  // y[..., t, :] = activation(x[..., t, :] @ weight[t] + bias[t]), contiguous
-  m.def("forward(Tensor x, Tensor weight, Tensor? bias=None, str activation=\"none\") -> Tensor",
-        tags);
+  // y[..., t, :] = activation(x[..., t, :] @ weight[t] + bias[t]), contiguous. `kernel` is the name
+  // of a family; "auto" means what use_kernel has put in force, or else the chooser's.
+  m.def(
+      "forward(Tensor x, Tensor weight, Tensor? bias=None, str activation=\"none\","
+      " str kernel=\"auto\") -> Tensor",
+      tags);
 
   // Also the value before the activation, which some derivatives need.
   m.def(
-      "forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, str activation)"
-      " -> (Tensor y, Tensor z)",
+      "forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, str activation,"
+      " str kernel=\"auto\") -> (Tensor y, Tensor z)",
       tags);
 
   // The gradients of z = x @ weight + bias: dx where weight is given, dweight where x is given,
   // dbias where it is wanted; the others come out undefined (None).
   m.def(
-      "backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias)"
-      " -> (Tensor dx, Tensor dweight, Tensor dbias)",
+      "backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias,"
+      " str kernel=\"auto\") -> (Tensor dx, Tensor dweight, Tensor dbias)",
       tags);
 
   // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.
@@ -44,23 +47,25 @@ auto find_op(const char* name) {
 }  // namespace
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation) {
-  static const auto op = find_op<ForwardFunction>("per_step_dense::forward");
-  return op.call(x, weight, bias, activation);
+               std::string_view activation, std::string_view kernel) {
+  static const auto op = find_op<ForwardOp>("per_step_dense::forward");
+  return op.call(x, weight, bias, activation, kernel);
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias,
-                                                      std::string_view activation) {
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
   static const auto op =
-      find_op<ForwardWithPreactivationFunction>("per_step_dense::forward_with_preactivation");
-  return op.call(x, weight, bias, activation);
+      find_op<ForwardWithPreactivationOp>("per_step_dense::forward_with_preactivation");
+  return op.call(x, weight, bias, activation, kernel);
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
-                                            const std::optional<Tensor>& weight, bool wants_dbias) {
-  static const auto op = find_op<BackwardFunction>("per_step_dense::backward");
-  return op.call(dz, x, weight, wants_dbias);
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  static const auto op = find_op<BackwardOp>("per_step_dense::backward");
+  return op.call(dz, x, weight, wants_dbias, kernel);
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -1,6 +1,7 @@
 // What the ops look like in C++. Schemas and meaning: ops.cpp.
 //
-// aten.h and composite.h declare other implementations of the same four functions.
+// The implementations, which aten.h and composite.h declare, are the same four functions without
+// the choice of a kernel.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,12 +33,25 @@ using ActivationBackwardFunction = at::Tensor(const at::Tensor& dy,          // 
                                               const at::Tensor& saved,       // the shape of dy
                                               std::string_view activation);  // dz, likewise
 
+// With `kernel`, the name of a family: "auto" leaves it to use_kernel, or else to the chooser.
+using ForwardOp = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
+                             const std::optional<at::Tensor>& bias, std::string_view activation,
+                             std::string_view kernel);
+
+using ForwardWithPreactivationOp = std::tuple<at::Tensor, at::Tensor>(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    std::string_view activation, std::string_view kernel);
+
+using BackwardOp = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+    const at::Tensor& dz, const std::optional<at::Tensor>& x,
+    const std::optional<at::Tensor>& weight, bool wants_dbias, std::string_view kernel);
+
 // The ops as C++ calls them: through the dispatcher, so that autograd, autocast, functorch and
 // tracing see every call.
 namespace ops {
-ForwardFunction forward;
-ForwardWithPreactivationFunction forward_with_preactivation;
-BackwardFunction backward;
+ForwardOp forward;
+ForwardWithPreactivationOp forward_with_preactivation;
+BackwardOp backward;
 ActivationBackwardFunction activation_backward;
 }  // namespace ops
 

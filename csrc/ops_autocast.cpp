@@ -12,7 +12,7 @@ using at::Tensor;
 
 template <c10::DeviceType kDevice>
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation) {
+               std::string_view activation, std::string_view kernel) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(
       at::autocast::get_autocast_dispatch_key_from_device_type(kDevice));
   const at::ScalarType dtype = at::autocast::get_autocast_dtype(kDevice);
@@ -20,7 +20,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor
     return at::autocast::cached_cast(dtype, tensor, kDevice);
   };
   return ops::forward(cast(x), cast(weight), bias ? std::optional(cast(*bias)) : std::nullopt,
-                      activation);
+                      activation, kernel);
 }
 
 }  // namespace

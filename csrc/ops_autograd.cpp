@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/expand.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
@@ -14,6 +15,7 @@
 #include "autograd_node.h"
 #include "check.h"
 #include "composite.h"
+#include "kernel_in_force.h"
 #include "ops.h"
 
 namespace per_step_dense {
@@ -44,6 +46,28 @@ bool has_to_step_aside(const Tensors&... tensors) {
          ((torch::autograd::isFwGradDefined(tensors) || tensors.is_nested()) || ...);
 }
 
+// What the call asks for, settled once: the ops below this one are given the name, and the node
+// keeps it for the backward, which may run in another thread.
+//
+// A trace outlives the thread's state, so that nothing of that is written into it: what the graph
+// leaves to "auto" is settled whenever it runs.
+KernelFamily settle_kernel(std::string_view name) {
+  const KernelFamily family = parse_kernel(name);
+  if (family != KernelFamily::kAuto || kernel_in_force() == KernelFamily::kAuto) return family;
+  const bool is_tracing =
+      c10::impl::TorchDispatchModeTLS::get_mode(c10::impl::TorchDispatchModeKey::PROXY).has_value();
+  return is_tracing ? KernelFamily::kAuto : kernel_in_force();
+}
+
+// Whether the composite serves the call; refuses where it has to and a kernel was asked for.
+template <class... Tensors>
+bool is_for_composite(KernelFamily kernel, const Tensors&... tensors) {
+  if (kernel == KernelFamily::kReference) return true;
+  if (!has_to_step_aside(tensors...)) return false;
+  check_composite_may_serve(kernel);
+  return true;
+}
+
 // A node whose gradients go to `inputs`, in this order; an undefined input has an edge to nowhere.
 template <class NodeType, class... Tensors>
 auto make_node(const Tensors&... inputs) {
@@ -68,9 +92,11 @@ struct PerStepDenseBackward : Node {
   SavedVariable weight;  // where x does
   SavedVariable result;  // z or y, as differentiates_from_z() says; absent without an activation
   Activation activation = Activation::kNone;
+  KernelFamily kernel = KernelFamily::kAuto;  // the forward's
 
   variable_list apply(variable_list&& grads) override {
     const std::lock_guard<std::mutex> lock(mutex_);
+    const KernelGuard only_the_forward_counts(KernelFamily::kAuto);
     Tensor dz = grads[0];
     if (dz.defined() && activation != Activation::kNone) {
       dz = ops::activation_backward(dz, result.unpack(getptr()), name_of(activation));
@@ -81,9 +107,9 @@ struct PerStepDenseBackward : Node {
     const bool wants_dx = task_should_compute_output(0),
                wants_dweight = task_should_compute_output(1),
                wants_dbias = task_should_compute_output(2);
-    auto [dx, dweight, dbias] =
-        ops::backward(dz, wants_dweight ? std::optional(x.unpack()) : std::nullopt,
-                      wants_dx ? std::optional(weight.unpack()) : std::nullopt, wants_dbias);
+    auto [dx, dweight, dbias] = ops::backward(
+        dz, wants_dweight ? std::optional(x.unpack()) : std::nullopt,
+        wants_dx ? std::optional(weight.unpack()) : std::nullopt, wants_dbias, name_of(kernel));
     return {std::move(dx), std::move(dweight), std::move(dbias)};
   }
 
@@ -100,14 +126,16 @@ struct PerStepDenseBackward : Node {
 // (y, z), where z is undefined unless it is wanted.
 std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weight,
                                             const std::optional<Tensor>& bias,
-                                            Activation activation, bool wants_z) {
+                                            Activation activation, KernelFamily kernel,
+                                            bool wants_z) {
   Tensor y, z;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     if (wants_z) {
-      std::tie(y, z) = ops::forward_with_preactivation(x, weight, bias, name_of(activation));
+      std::tie(y, z) =
+          ops::forward_with_preactivation(x, weight, bias, name_of(activation), name_of(kernel));
     } else {
-      y = ops::forward(x, weight, bias, name_of(activation));
+      y = ops::forward(x, weight, bias, name_of(activation), name_of(kernel));
     }
   }
   const auto node = make_node<PerStepDenseBackward>(x, weight, tensor_or_undefined(bias));
@@ -119,33 +147,38 @@ std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weigh
     node->result = save_output(differentiates_from_z(activation) ? z : y);
   }
   node->activation = activation;
+  node->kernel = kernel;
   return {y, z};
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation) {
-  if (has_to_step_aside(x, weight, tensor_or_undefined(bias))) {
+               std::string_view activation, std::string_view kernel) {
+  const KernelFamily family = settle_kernel(kernel);
+  if (is_for_composite(family, x, weight, tensor_or_undefined(bias))) {
     return composite::forward(x, weight, bias, activation);
   }
   if (requires_grad(x, weight, tensor_or_undefined(bias))) {
     const Activation parsed = parse_activation(activation);
-    return std::get<0>(recorded_forward(x, weight, bias, parsed, differentiates_from_z(parsed)));
+    return std::get<0>(
+        recorded_forward(x, weight, bias, parsed, family, differentiates_from_z(parsed)));
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::forward(x, weight, bias, activation);
+  return ops::forward(x, weight, bias, activation, name_of(family));
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias,
-                                                      std::string_view activation) {
-  if (has_to_step_aside(x, weight, tensor_or_undefined(bias))) {
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  const KernelFamily family = settle_kernel(kernel);
+  if (is_for_composite(family, x, weight, tensor_or_undefined(bias))) {
     return composite::forward_with_preactivation(x, weight, bias, activation);
   }
   if (requires_grad(x, weight, tensor_or_undefined(bias))) {
-    return recorded_forward(x, weight, bias, parse_activation(activation), true);
+    return recorded_forward(x, weight, bias, parse_activation(activation), family, true);
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::forward_with_preactivation(x, weight, bias, activation);
+  return ops::forward_with_preactivation(x, weight, bias, activation, name_of(family));
 }
 
 // ---- backward -----------------------------------------------------------------------------------
@@ -157,9 +190,11 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
 //   to weight  gx^T dz               } and gW in the place of weight
 struct PerStepDenseBackwardBackward : Node {
   SavedVariable dz, x, weight;
+  KernelFamily kernel = KernelFamily::kAuto;  // the first forward's
 
   variable_list apply(variable_list&& grads) override {
     const std::lock_guard<std::mutex> lock(mutex_);
+    const KernelGuard only_the_forward_counts(KernelFamily::kAuto);
     const Tensor &gx = grads[0], &gweight = grads[1], &gbias = grads[2];
     Tensor to_dz, to_x, to_weight;
     if (task_should_compute_output(0)) to_dz = gradient_of_dz(gx, gweight, gbias);
@@ -168,7 +203,7 @@ struct PerStepDenseBackwardBackward : Node {
     if (wants_x || wants_weight) {
       std::tie(to_x, to_weight, std::ignore) =
           ops::backward(dz.unpack(), wants_weight ? std::optional(gx) : std::nullopt,
-                        wants_x ? std::optional(gweight) : std::nullopt, false);
+                        wants_x ? std::optional(gweight) : std::nullopt, false, name_of(kernel));
     }
     return {std::move(to_dz), std::move(to_x), std::move(to_weight)};
   }
@@ -187,12 +222,12 @@ struct PerStepDenseBackwardBackward : Node {
     Tensor sum;
     if (gx.defined()) {
       const auto bias = gbias.defined() ? std::optional(gbias) : std::nullopt;
-      sum = ops::forward(gx, weight.unpack(), bias, "none");
+      sum = ops::forward(gx, weight.unpack(), bias, "none", name_of(kernel));
     } else if (gbias.defined()) {
       sum = gbias.expand_symint(dz.unpack().sym_sizes());
     }
     if (!gweight.defined()) return sum;
-    const Tensor product = ops::forward(x.unpack(), gweight, std::nullopt, "none");
+    const Tensor product = ops::forward(x.unpack(), gweight, std::nullopt, "none", name_of(kernel));
     return sum.defined() ? sum.add(product) : product;
   }
 };
@@ -200,16 +235,17 @@ struct PerStepDenseBackwardBackward : Node {
 std::tuple<Tensor, Tensor, Tensor> recorded_backward(const Tensor& dz,
                                                      const std::optional<Tensor>& x,
                                                      const std::optional<Tensor>& weight,
-                                                     bool wants_dbias) {
+                                                     bool wants_dbias, KernelFamily kernel) {
   std::tuple<Tensor, Tensor, Tensor> outputs;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    outputs = ops::backward(dz, x, weight, wants_dbias);
+    outputs = ops::backward(dz, x, weight, wants_dbias, name_of(kernel));
   }
   const auto node = make_node<PerStepDenseBackwardBackward>(dz, tensor_or_undefined(x),
                                                             tensor_or_undefined(weight));
   const auto& [dx, dweight, dbias] = outputs;
   for (const Tensor& output : {dx, dweight, dbias}) torch::autograd::set_history(output, node);
+  node->kernel = kernel;
   node->dz = save_input(dz);
   if (x) node->x = save_input(*x);
   if (weight) node->weight = save_input(*weight);
@@ -217,15 +253,17 @@ std::tuple<Tensor, Tensor, Tensor> recorded_backward(const Tensor& dz,
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
-                                            const std::optional<Tensor>& weight, bool wants_dbias) {
-  if (has_to_step_aside(dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  const KernelFamily family = settle_kernel(kernel);
+  if (is_for_composite(family, dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
     return composite::backward(dz, x, weight, wants_dbias);
   }
   if (requires_grad(dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
-    return recorded_backward(dz, x, weight, wants_dbias);
+    return recorded_backward(dz, x, weight, wants_dbias, family);
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::backward(dz, x, weight, wants_dbias);
+  return ops::backward(dz, x, weight, wants_dbias, name_of(family));
 }
 
 // ---- activation_backward ------------------------------------------------------------------------

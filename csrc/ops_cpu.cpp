@@ -1,19 +1,58 @@
-// CPU tensors, and those of every backend that has no implementation of its own.
+// CPU tensors, and those of every backend that has no implementation of its own: through ATen, or
+// the composite where "reference" is asked for.
 #include <torch/library.h>
 
 #include "aten.h"
+#include "check.h"
+#include "composite.h"
+#include "kernel_in_force.h"
 
+namespace per_step_dense::cpu {
 namespace {
 
+using at::Tensor;
+
+// `tensor` is the argument, named `name`, whose device counts.
+bool is_reference(std::string_view kernel, const char* name, const Tensor& tensor) {
+  const KernelFamily family = resolve_kernel(kernel);
+  check_kernel_fits_device(family, name, tensor);
+  return family == KernelFamily::kReference;
+}
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               std::string_view activation, std::string_view kernel) {
+  const auto run = is_reference(kernel, "x", x) ? composite::forward : aten::forward;
+  return run(x, weight, bias, activation);
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  const auto run = is_reference(kernel, "x", x) ? composite::forward_with_preactivation
+                                                : aten::forward_with_preactivation;
+  return run(x, weight, bias, activation);
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  const auto run = is_reference(kernel, "dz", dz) ? composite::backward : aten::backward;
+  return run(dz, x, weight, wants_dbias);
+}
+
 void implement(torch::Library& m) {
-  m.impl("forward", per_step_dense::aten::forward);
-  m.impl("forward_with_preactivation", per_step_dense::aten::forward_with_preactivation);
-  m.impl("backward", per_step_dense::aten::backward);
-  m.impl("activation_backward", per_step_dense::aten::activation_backward);
+  m.impl("forward", forward);
+  m.impl("forward_with_preactivation", forward_with_preactivation);
+  m.impl("backward", backward);
+  m.impl("activation_backward", aten::activation_backward);
 }
 
 }  // namespace
+}  // namespace per_step_dense::cpu
 
-TORCH_LIBRARY_IMPL(per_step_dense, CPU, m) { implement(m); }
+TORCH_LIBRARY_IMPL(per_step_dense, CPU, m) { per_step_dense::cpu::implement(m); }
 
-TORCH_LIBRARY_IMPL(per_step_dense, CompositeExplicitAutograd, m) { implement(m); }
+TORCH_LIBRARY_IMPL(per_step_dense, CompositeExplicitAutograd, m) {
+  per_step_dense::cpu::implement(m);
+}

@@ -1,4 +1,5 @@
-// CUDA tensors: from checked tensors to a Problem to a launch. Torch ends in this file.
+// CUDA tensors: from checked tensors to a Problem, a choice and its launches. Torch ends in this
+// file.
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -9,8 +10,14 @@
 #include "batch.h"
 #include "check.h"
 #include "choose_kernel.h"
+#include "composite.h"
+#include "device_cuda.h"
+#include "kernel_in_force.h"
 #include "kernels/activation_backward.h"
 #include "kernels/simt/simt.h"
+#include "kernels/tiny/tiny.h"
+#include "plan_cache.h"
+#include "problem_of.h"
 
 namespace per_step_dense::cuda {
 namespace {
@@ -30,115 +37,190 @@ View2 input_view2(const Tensor& tensor) {
   return {const_cast<void*>(tensor.const_data_ptr()), {tensor.stride(0), tensor.stride(1)}};
 }
 
-// Outputs are contiguous: (*, T, F), which the kernels see as (B, T, F), or (T, I, O).
-View3 output_view3(const Tensor& output) {
-  const int64_t rows = output.size(-2), columns = output.size(-1);
-  return {output.mutable_data_ptr(), {rows * columns, columns, 1}};
+// ---- choosing -----------------------------------------------------------------------------------
+
+template <class Problem>
+PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
+                      KernelFamily family) {
+  if (family != KernelFamily::kAuto) {
+    const std::string obstacle = why_not(problem, family);
+    TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
+                      "') cannot take this call: ", obstacle);
+  }
+  Constraint constraint;
+  constraint.family = family;
+  const Choice choice = choose_kernel(problem, architecture, constraint);
+  return {choice, plan_of(problem, choice).workspace_bytes};
 }
 
-View2 output_view2(const Tensor& output) {
-  return {output.mutable_data_ptr(), {output.size(1), 1}};
+template <class Problem>
+PlannedCall plan(const Problem& problem, c10::DeviceIndex device, KernelFamily family) {
+  static thread_local PlanCache<Problem> cache;
+  const Architecture& architecture = architecture_of_device(device);
+  return cache.find_or_plan(problem, device, family,
+                            [&] { return make_plan(problem, architecture, family); });
+}
+
+// ---- launching ----------------------------------------------------------------------------------
+
+Tensor workspace_for(const PlannedCall& call, const Tensor& like) {
+  if (call.workspace_bytes == 0) return {};
+  return at::empty({int64_t(call.workspace_bytes)}, like.options().dtype(at::kByte));
+}
+
+void* address_of(const Tensor& workspace) {
+  return workspace.defined() ? workspace.mutable_data_ptr() : nullptr;
 }
 
 cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
-void run_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-                 Activation activation, const Tensor& y, const Tensor* z) {
-  const c10::cuda::CUDAGuard device(x.device());
-  const Tensor batch = as_batch(x);
+void launch(const ForwardProblem& problem, const PlannedCall& call, const Tensor& like) {
+  const Tensor workspace = workspace_for(call, like);
+  const auto run = call.choice.family == KernelFamily::kTiny ? tiny::forward : simt::forward;
+  C10_CUDA_CHECK(run(problem, call.choice, address_of(workspace), current_stream()));
+}
+
+void launch(const BackwardProblem& problem, const PlannedCall& call, const Tensor& like) {
+  const Tensor workspace = workspace_for(call, like);
+  const auto run = call.choice.family == KernelFamily::kTiny ? tiny::backward : simt::backward;
+  C10_CUDA_CHECK(run(problem, call.choice, address_of(workspace), current_stream()));
+}
+
+// ---- the ops ------------------------------------------------------------------------------------
+
+// `batch` is x with its leading dimensions joined. The outputs are yet to come.
+ForwardProblem forward_problem(const Tensor& batch, const Tensor& weight,
+                               const std::optional<Tensor>& bias, Activation activation,
+                               bool wants_z) {
   ForwardProblem problem{};
   problem.b = batch.size(0);
   problem.t = batch.size(1);
   problem.i = batch.size(2);
   problem.o = weight.size(2);
-  problem.dtype = DType::kFloat32;
+  problem.dtype = dtype_of(batch);
   problem.activation = activation;
   problem.x = input_view3(batch);
   problem.weight = input_view3(weight);
-  problem.bias = input_view2(bias ? *bias : Tensor());
-  problem.y = output_view3(y);
-  if (z) problem.z = output_view3(*z);
-  C10_CUDA_CHECK(simt::forward(problem, current_stream()));
+  if (bias) problem.bias = input_view2(*bias);
+  problem.y = contiguous_view3(address_to_come(), problem.t, problem.o);
+  if (wants_z) problem.z = problem.y;
+  return problem;
+}
+
+// (y, z), where z is undefined unless it is wanted; nothing where ATen is to compute the call.
+std::optional<std::tuple<Tensor, Tensor>> run_forward(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation,
+                                                      KernelFamily family, bool wants_z) {
+  const Activation parsed = parse_activation(activation);
+  check_forward(x, weight, bias);
+  const c10::cuda::CUDAGuard device(x.device());
+  const Tensor batch = as_batch(x);
+  ForwardProblem problem = forward_problem(batch, weight, bias, parsed, wants_z);
+  const PlannedCall call = plan(problem, x.get_device(), family);
+  if (call.choice.family == KernelFamily::kAten) return std::nullopt;
+
+  const Tensor y = at::empty(sizes_with_last(x, problem.o), x.options());
+  problem.y.data = y.mutable_data_ptr();
+  Tensor z;
+  if (wants_z) {
+    z = at::empty(y.sizes(), y.options());
+    problem.z.data = z.mutable_data_ptr();
+  }
+  launch(problem, call, y);
+  return std::tuple(y, z);
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation) {
-  if (choose_kernel(x) == KernelFamily::kAten) {
-    return aten::forward(x, weight, bias, activation);
-  }
-  const Activation parsed = parse_activation(activation);
-  check_forward(x, weight, bias);
-  const Tensor y = at::empty(sizes_with_last(x, weight.size(2)), x.options());
-  run_forward(x, weight, bias, parsed, y, nullptr);
-  return y;
+               std::string_view activation, std::string_view kernel) {
+  const KernelFamily family = resolve_kernel(kernel);
+  if (family == KernelFamily::kReference) return composite::forward(x, weight, bias, activation);
+  const auto outputs = run_forward(x, weight, bias, activation, family, false);
+  return outputs ? std::get<0>(*outputs) : aten::forward(x, weight, bias, activation);
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias,
-                                                      std::string_view activation) {
-  if (choose_kernel(x) == KernelFamily::kAten) {
-    return aten::forward_with_preactivation(x, weight, bias, activation);
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  const KernelFamily family = resolve_kernel(kernel);
+  if (family == KernelFamily::kReference) {
+    return composite::forward_with_preactivation(x, weight, bias, activation);
   }
-  const Activation parsed = parse_activation(activation);
-  check_forward(x, weight, bias);
-  const Tensor y = at::empty(sizes_with_last(x, weight.size(2)), x.options());
-  const Tensor z = at::empty(y.sizes(), y.options());
-  run_forward(x, weight, bias, parsed, y, &z);
-  return {y, z};
+  const auto outputs = run_forward(x, weight, bias, activation, family, true);
+  return outputs ? *outputs : aten::forward_with_preactivation(x, weight, bias, activation);
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
-                                            const std::optional<Tensor>& weight, bool wants_dbias) {
-  if (choose_kernel(dz) == KernelFamily::kAten) {
-    return aten::backward(dz, x, weight, wants_dbias);
-  }
-  check_backward(dz, x, weight);
-  const c10::cuda::CUDAGuard device(dz.device());
-  const Tensor dz_batch = as_batch(dz), x_batch = x ? as_batch(*x) : Tensor();
+// `dz_batch` and `x_batch` have their leading dimensions joined; what is undefined is not there.
+BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
+                                 const Tensor& weight, bool wants_dbias) {
   BackwardProblem problem{};
   problem.b = dz_batch.size(0);
   problem.t = dz_batch.size(1);
   problem.o = dz_batch.size(2);
-  problem.dtype = DType::kFloat32;
+  problem.dtype = dtype_of(dz_batch);
   problem.dz = input_view3(dz_batch);
+  problem.x = input_view3(x_batch);
+  problem.weight = input_view3(weight);
+  if (weight.defined()) {
+    problem.i = weight.size(1);
+    problem.dx = contiguous_view3(address_to_come(), problem.t, problem.i);
+  }
+  if (x_batch.defined()) {
+    problem.i = x_batch.size(2);
+    problem.dweight = contiguous_view3(address_to_come(), problem.i, problem.o);
+  }
+  if (wants_dbias) problem.dbias = contiguous_view2(address_to_come(), problem.o);
+  return problem;
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  const KernelFamily family = resolve_kernel(kernel);
+  if (family == KernelFamily::kReference) return composite::backward(dz, x, weight, wants_dbias);
+  check_backward(dz, x, weight);
+  const c10::cuda::CUDAGuard device(dz.device());
+  const Tensor dz_batch = as_batch(dz), x_batch = x ? as_batch(*x) : Tensor();
+  BackwardProblem problem =
+      backward_problem(dz_batch, x_batch, weight.value_or(Tensor()), wants_dbias);
+  const PlannedCall call = plan(problem, dz.get_device(), family);
+  if (call.choice.family == KernelFamily::kAten) return aten::backward(dz, x, weight, wants_dbias);
+
   Tensor dx, dweight, dbias;
   if (weight) {
-    problem.i = weight->size(1);
-    problem.weight = input_view3(*weight);
     dx = at::empty(sizes_with_last(dz, problem.i), dz.options());
-    problem.dx = output_view3(dx);
+    problem.dx.data = dx.mutable_data_ptr();
   }
   if (x) {
-    problem.i = x_batch.size(2);
-    problem.x = input_view3(x_batch);
     dweight = at::empty({problem.t, problem.i, problem.o}, dz.options());
-    problem.dweight = output_view3(dweight);
+    problem.dweight.data = dweight.mutable_data_ptr();
   }
   if (wants_dbias) {
     dbias = at::empty({problem.t, problem.o}, dz.options());
-    problem.dbias = output_view2(dbias);
+    problem.dbias.data = dbias.mutable_data_ptr();
   }
-  C10_CUDA_CHECK(simt::backward(problem, current_stream()));
+  launch(problem, call, dz);
   return {dx, dweight, dbias};
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
-  if (choose_kernel(dy) == KernelFamily::kAten || dy.dim() < 2) {
-    return aten::activation_backward(dy, saved, activation);
-  }
-  ActivationBackwardProblem problem{};
-  problem.activation = parse_activation(activation);
+  const Activation parsed = parse_activation(activation);
   check_activation_backward(dy, saved);
+  if (dy.dim() < 2) return aten::activation_backward(dy, saved, activation);
   const c10::cuda::CUDAGuard device(dy.device());
+  architecture_of_device(dy.get_device());  // refuses those that the kernels cannot run on
   const Tensor dy_batch = as_batch(dy), saved_batch = as_batch(saved);
   const Tensor dz = at::empty(dy.sizes(), dy.options());
+  ActivationBackwardProblem problem{};
   problem.b = dy_batch.size(0);
   problem.t = dy_batch.size(1);
   problem.o = dy_batch.size(2);
-  problem.dtype = DType::kFloat32;
+  problem.dtype = dtype_of(dy);
+  problem.activation = parsed;
   problem.dy = input_view3(dy_batch);
   problem.saved = input_view3(saved_batch);
-  problem.dz = output_view3(dz);
+  problem.dz = contiguous_view3(dz.mutable_data_ptr(), problem.t, problem.o);
   C10_CUDA_CHECK(per_step_dense::activation_backward(problem, current_stream()));
   return dz;
 }

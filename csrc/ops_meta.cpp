@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "check.h"
+#include "kernel_in_force.h"
 
 namespace per_step_dense {
 namespace {
@@ -17,20 +18,25 @@ Tensor empty_with_last(const Tensor& tensor, const c10::SymInt& last) {
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation) {
+               std::string_view activation, std::string_view kernel) {
   parse_activation(activation);
+  parse_kernel(kernel);
   check_forward(x, weight, bias);
   return empty_with_last(x, weight.sym_size(2));
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias,
-                                                      std::string_view activation) {
-  return {forward(x, weight, bias, activation), forward(x, weight, bias, activation)};
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  return {forward(x, weight, bias, activation, kernel),
+          forward(x, weight, bias, activation, kernel)};
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
-                                            const std::optional<Tensor>& weight, bool wants_dbias) {
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  parse_kernel(kernel);
   check_backward(dz, x, weight);
   const c10::SymInt t = dz.sym_size(-2), o = dz.sym_size(-1);
   Tensor dx, dweight, dbias;

@@ -10,7 +10,18 @@
 
 namespace per_step_dense {
 
-enum class DType : int32_t { kFloat32 };
+enum class DType : int32_t { kFloat32, kFloat64, kFloat16, kBFloat16 };
+
+inline constexpr const char* kDTypeNames[] = {"float32", "float64", "float16", "bfloat16"};
+
+constexpr const char* name_of(DType dtype) { return kDTypeNames[static_cast<int32_t>(dtype)]; }
+
+constexpr int64_t bytes_of(DType dtype) {
+  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
+}
+
+// 16-bit types are summed in float32.
+constexpr int64_t accum_bytes_of(DType dtype) { return dtype == DType::kFloat64 ? 8 : 4; }
 
 // A strided view with three dimensions, named where it is used. A null pointer says "absent".
 struct View3 {

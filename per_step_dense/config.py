@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import platform
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from . import _ops
 from ._version import __version__
+from .kernels import in_force
+from .plan import explain
+
+_ATEN: Final = "aten (batched products of ATen)"
+_REFERENCE: Final = "reference (torch.einsum)"
 
 
 def show_config() -> str:
@@ -23,22 +29,23 @@ def show_config() -> str:
         "torch": f"{torch.__version__}, {_torch_cuda()}",
         **_compiled_module(),
         "GPUs": _gpus(),
-        "float32 on the CPU": _kernels_for("cpu"),
-        "float32 on CUDA": _kernels_for("cuda"),
+        "on the CPU": _REFERENCE if _ops.compiled is None else _ATEN,
+        "float32 on CUDA": _on_cuda("simt or tiny, by the chooser's estimate"),
+        "other dtypes on CUDA": _on_cuda("simt, tiny or aten, by the chooser's estimate"),
+        "kernel in force": in_force.name,
     }
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts.items())
 
 
-def kernel_name(x: Tensor) -> str:
-    """Which implementation computes a call with this ``x``, and on which kind of device.
+def kernel_name(x: Tensor, weight: Tensor) -> str:
+    """Which family of kernels computes a call, and on which kind of device.
 
     Returns:
         Such as ``"simt (cuda)"``, ``"aten (cpu)"``, or ``"reference (cpu)"`` where there is no
         compiled module.
     """
-    family = "reference" if _ops.compiled is None else _ops.compiled.kernel_family(x)
-    return f"{family} ({x.device.type})"
+    return f"{explain(x, weight).kernel} ({x.device.type})"
 
 
 def _torch_cuda() -> str:
@@ -70,9 +77,7 @@ def _gpus() -> str:
     return ", ".join(names)
 
 
-def _kernels_for(device_type: str) -> str:
+def _on_cuda(with_kernels: str) -> str:
     if _ops.compiled is None:
-        return "reference (torch.einsum)"
-    if device_type == "cuda" and _ops.has_cuda_kernels:
-        return "simt"
-    return "aten (batched products of ATen)"
+        return _REFERENCE
+    return with_kernels if _ops.has_cuda_kernels else _ATEN

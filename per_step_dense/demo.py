@@ -117,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         accuracies = train_all(contenders, digits, options.epochs, options.seeds)
     print(format_report(contenders, accuracies))
 
-    print(f"\nkernel that ran: {kernel_name(digits.train_x)}")
+    weight = digits.train_x.new_empty(STEPS, FEATURES, options.units)
+    print(f"\nkernel that ran: {kernel_name(digits.train_x[:BATCH_SIZE], weight)}")
     draw(contenders, accuracies, digits, options.output)
     print(f"learning curves: {options.output}")
     return 0

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import _ops, reference
 from ._checks import ACTIVATIONS, check_activation, check_are_dense_tensors
 from ._types import Activation
+from .kernels import in_force
 
 # The op's schema has no None among its activations, and nobody else's words are let through to it.
 _OP_ACTIVATIONS: Final[dict[str | None, str]] = {None: "none", **{a: a for a in ACTIVATIONS}}
@@ -50,7 +51,9 @@ def per_step_dense(
         The activated sum, of x's dtype and device.
 
     Raises:
-        ValueError: a shape, rank, device, layout or activation name that does not fit.
+        ValueError: a shape, rank, device, layout or activation name that does not fit; a kernel
+            asked for by ``use_kernel`` that cannot take the call; a GPU that this installation's
+            kernels cannot run on.
         TypeError: an argument that is no tensor, or has an unsupported or different dtype.
 
     Example:
@@ -63,7 +66,7 @@ def per_step_dense(
     if _ops.forward is None:
         return reference.per_step_dense(x, weight, bias, activation=activation)
     try:
-        return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation])
+        return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation], in_force.name)
     except Exception as error:
         refusal = error
     # The op checks its arguments itself; what its schema or the dispatcher refused before that, in

@@ -39,11 +39,13 @@ def test_compiled_module() -> None:
     if info["cuda"] is None:
         assert told["CUDA kernels"] == "none (built without CUDA)"
         assert told["float32 on CUDA"] == "aten (batched products of ATen)"
+        assert told["other dtypes on CUDA"] == "aten (batched products of ATen)"
     else:
         assert told["CUDA kernels"].startswith(f"CUDA {info['cuda']}, architectures ")
         assert info["cuda"].split(".")[0] == torch.version.cuda.split(".")[0]
-        assert told["float32 on CUDA"] == "simt"
-    assert told["float32 on the CPU"] == "aten (batched products of ATen)"
+        assert told["float32 on CUDA"] == "simt or tiny, by the chooser's estimate"
+        assert told["other dtypes on CUDA"] == "simt, tiny or aten, by the chooser's estimate"
+    assert told["on the CPU"] == "aten (batched products of ATen)"
 
 
 def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +69,19 @@ def test_columns_are_aligned() -> None:
 @pytest.mark.skipif(_ops.compiled is None, reason="needs the compiled module")
 def test_kernel_name_agrees(device: torch.device) -> None:
     told = facts(psd.show_config())
-    where = "float32 on CUDA" if device.type == "cuda" else "float32 on the CPU"
-    family = kernel_name(torch.randn(2, 3, 4, device=device))
-    assert family == f"{told[where].split()[0]} ({device.type})"
+    where = "float32 on CUDA" if device.type == "cuda" else "on the CPU"
+    x, weight = torch.randn(2, 3, 4, device=device), torch.randn(3, 4, 5, device=device)
+    family, kind = kernel_name(x, weight).split()
+    assert family in told[where].replace(",", "").split()
+    assert kind == f"({device.type})"
+
+
+def test_kernel_in_force() -> None:
+    assert facts(psd.show_config())["kernel in force"] == "auto"
+    with psd.use_kernel("reference"):
+        assert facts(psd.show_config())["kernel in force"] == "reference"
+        x, weight = torch.randn(2, 3, 4), torch.randn(3, 4, 5)
+        assert kernel_name(x, weight) == "reference (cpu)"
 
 
 def test_info_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:

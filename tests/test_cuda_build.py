@@ -1,4 +1,8 @@
-"""What did nvcc make of the kernels? Needs the CUDA build, but no GPU."""
+"""What did nvcc make of the kernels? Needs the CUDA build, but no GPU.
+
+What to expect is not written down here: the emulator runs every instantiation once and tells its
+name, its threads and its shared memory.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,47 @@ import re
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cases
+import emulator
 import pytest
+import torch
+from emulated import KERNELS, Kernel
 
 from per_step_dense import _ops
 
-KERNELS = ("simt11gemm_kernel", "activation_backward_kernel")  # parts of the mangled names
+REGISTERS_OF_AN_SM = 64 * 1024
+REGISTERS_AT_A_TIME = 8  # a thread's are allocated so
+SMEM_RESERVED = 1024  # of every block, by the driver
+# Of an SM, by architecture; and what a block may have everywhere from sm_80 on (sm_86, sm_89).
+SMEM_OF_AN_SM = {"80": 164 * 1024, "90a": 228 * 1024}
+SMEM_OF_A_BLOCK = 99 * 1024
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a kernel is launched, and what it was tuned for."""
+
+    threads: int
+    smem_bytes: int
+    blocks_per_sm: int
+
+
+# Kernels with an element a thread have no tile to say so.
+ELEMENTWISE = Launch(threads=256, smem_bytes=0, blocks_per_sm=4)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a compiled kernel takes."""
+
+    registers: int
+    stack_bytes: int
+    local_bytes: int
+    smem_bytes: int  # known to the compiler
 
 
 @pytest.fixture(scope="module")
@@ -31,22 +68,86 @@ def cuobjdump() -> Callable[[str], str]:
     )
 
 
-def test_machine_code_and_ptx_are_those_of_the_architectures_built_for(cuobjdump):
+@pytest.fixture(scope="module")
+def compiled(cuobjdump) -> dict[str, dict[str, Resources]]:
+    """By architecture and by name."""
+    by_arch: dict[str, dict[str, Resources]] = {}
+    pattern = re.compile(
+        r"^arch = sm_(?P<arch>\w+)"
+        r"|Function (?P<name>\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)",
+        re.MULTILINE,
+    )
+    arch = ""
+    for match in pattern.finditer(cuobjdump("--dump-resource-usage")):
+        if match["arch"]:
+            arch = match["arch"]
+            continue
+        registers, stack, shared, local = map(int, match.groups()[2:])
+        by_arch.setdefault(arch, {})[match["name"]] = Resources(registers, stack, local, shared)
+    return by_arch
+
+
+@pytest.fixture(scope="module")
+def launches() -> dict[str, Launch]:
+    """Every kernel there is, by its mangled name."""
+    found: dict[str, Launch] = {}
+    for kernel in KERNELS:
+        for name, launch in launches_of(kernel):
+            smem_bytes = max(launch.smem_bytes, found[name].smem_bytes if name in found else 0)
+            found[name] = Launch(launch.threads, smem_bytes, launch.blocks_per_sm)
+    return found
+
+
+def launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
+    for b, i, o in (40, 40, 8), (3, 200, 7), (200, 7, 1):
+        arguments = cases.of_sizes(b, 2, i, o, kernel.dtype, "cpu")
+        dz = torch.randn(b, 2, o).to(kernel.dtype)
+        for splits in (1, 1), (3, 3):
+            kernel.forward(*arguments, splits=splits)
+            yield from launches_of_last_run(kernel)
+            kernel.backward(dz, *arguments[:2], splits=splits)
+            yield from launches_of_last_run(kernel)
+    emulator.activation_backward(dz, dz, "tanh")
+    yield emulator.default_library().kernels[0], ELEMENTWISE
+
+
+def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
+    library = emulator.default_library()
+    plan = library.plan
+    main, *others = library.kernels
+    yield main, Launch(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm)
+    yield from ((name, ELEMENTWISE) for name in others)
+
+
+def test_machine_code_and_ptx_are_those_of_the_architectures_built_for(cuobjdump, compiled):
     named = _ops.compiled.build_info()["cuda_architectures"]
     wanted = {arch.replace(".", "").removesuffix("+PTX") for arch in re.split("[; ]", named)}
-    resources = cuobjdump("--dump-resource-usage")
-    assert set(re.findall(r"^arch = sm_(\w+)", resources, re.MULTILINE)) == wanted
+    assert set(compiled) == wanted
     if "+PTX" in named:
         assert "sm_80.ptx" in cuobjdump("--list-ptx") or "8.0+PTX" not in named
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_kernels_spill_nothing_and_keep_their_occupancy(cuobjdump, kernel):
-    found = re.findall(
-        rf"Function \S*{kernel}\S*:\s+REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)",
-        cuobjdump("--dump-resource-usage"),
-    )
-    assert len(found) >= 1
-    for registers, stack, local in found:
-        assert (int(stack), int(local)) == (0, 0)
-        assert int(registers) <= 128  # two blocks of 256 threads an SM
+def test_every_instantiation_is_compiled_and_no_other(compiled, launches):
+    for kernels in compiled.values():
+        assert set(kernels) == set(launches)
+
+
+def test_kernels_spill_nothing_and_have_no_stack(compiled):
+    for arch, kernels in compiled.items():
+        for name, taken in kernels.items():
+            assert (taken.stack_bytes, taken.local_bytes) == (0, 0), f"{name}, sm_{arch}"
+
+
+def test_as_many_blocks_fit_an_sm_as_the_tile_is_tuned_for(compiled, launches):
+    for arch, kernels in compiled.items():
+        for name, taken in kernels.items():
+            launch = launches[name]
+            registers = -(-taken.registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME
+            all_registers = registers * launch.threads * launch.blocks_per_sm
+            assert all_registers <= REGISTERS_OF_AN_SM, f"{taken.registers}: {name}, sm_{arch}"
+
+            smem_bytes = taken.smem_bytes + launch.smem_bytes
+            assert smem_bytes <= SMEM_OF_A_BLOCK, f"{name}, sm_{arch}"
+            of_an_sm = SMEM_OF_AN_SM.get(arch, min(SMEM_OF_AN_SM.values()))
+            of_all = (smem_bytes + SMEM_RESERVED) * launch.blocks_per_sm
+            assert of_all <= of_an_sm, f"{smem_bytes} bytes: {name}, sm_{arch}"

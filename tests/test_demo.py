@@ -65,7 +65,10 @@ def test_says_what_the_data_is_and_what_ran(run: tuple[str, Path]) -> None:
     assert "1797 handwritten digits" in printed
     assert "1347 to train on and 450 to test" in printed
     assert "(after 3 epochs; mean and standard deviation over 2 seeds)" in printed
-    assert f"kernel that ran: {config.kernel_name(torch.zeros(1, 8, 8))}" in printed
+    assert (
+        f"kernel that ran: {config.kernel_name(torch.zeros(1, 8, 8), torch.zeros(8, 8, 4))}"
+        in printed
+    )
     assert f"learning curves: {picture}" in printed
 
 
@@ -106,8 +109,8 @@ def test_kernel_name_is_asked_about_the_tensor_that_ran(
 ) -> None:
     asked: list[torch.Tensor] = []
 
-    def kernel_name(x: torch.Tensor) -> str:
-        asked.append(x)
+    def kernel_name(x: torch.Tensor, weight: torch.Tensor) -> str:
+        asked.extend((x, weight))
         return "a kernel of this test"
 
     monkeypatch.setattr(demo, "kernel_name", kernel_name)
@@ -115,6 +118,7 @@ def test_kernel_name_is_asked_about_the_tensor_that_ran(
     assert demo.main([*arguments, "--device", "cpu"]) == 0
     assert "kernel that ran: a kernel of this test\n" in capsys.readouterr().out
     assert asked[0].shape[1:] == (8, 8) and asked[0].dtype == torch.float32
+    assert asked[1].shape == (8, 8, 32)
 
 
 def test_the_same_seed_trains_alike_and_another_does_not() -> None:

@@ -78,7 +78,7 @@ def test_values_gradients_and_errors_are_the_same() -> None:
 def test_show_config_says_why() -> None:
     printed = run(
         """
-        print(config.kernel_name(torch.randn(2, 3, 4)))
+        print(config.kernel_name(torch.randn(2, 3, 4), torch.randn(3, 4, 5)))
         print(_ops.missing_reason)
         from per_step_dense.__main__ import main
         assert main(["info"]) == 0
@@ -89,9 +89,32 @@ def test_show_config_says_why() -> None:
     assert name == "reference (cpu)"
     assert "_C" in reason
     assert facts["compiled module"].strip() == f"missing: {reason}"
-    assert facts["float32 on the CPU"].strip() == "reference (torch.einsum)"
-    assert facts["float32 on CUDA"].strip() == "reference (torch.einsum)"
+    for where in ("on the CPU", "float32 on CUDA", "other dtypes on CUDA"):
+        assert facts[where].strip() == "reference (torch.einsum)"
     assert "CUDA kernels" not in facts
+
+
+def test_only_the_reference_can_be_asked_for_and_explained() -> None:
+    printed = run(
+        """
+        x, weight = torch.randn(3, 4, 5), torch.randn(4, 5, 6)
+        with psd.use_kernel("reference"):
+            plan = psd.explain(x, weight)
+        assert plan == psd.explain(x, weight)
+        print(plan.kernel, plan.launches, plan.flops, plan.bytes, plan.backward)
+        for wrong in (lambda: psd.use_kernel("simt"), lambda: psd.explain(x, weight, arch="sm_90")):
+            try:
+                wrong()
+            except ValueError as error:
+                print(str(error).replace(_ops.missing_reason, "REASON"))
+        """
+    )
+    assert printed.splitlines() == [
+        f"reference 0 {2 * 3 * 4 * 5 * 6} {4 * (3 * 4 * 5 + 4 * 5 * 6 + 3 * 4 * 6)} None",
+        "per_step_dense: kernel must be one of auto, reference; got 'simt' (the others need the "
+        "compiled module, which is missing: REASON)",
+        "per_step_dense: arch needs the compiled module, which is missing (REASON); got 'sm_90'",
+    ]
 
 
 # Without a GPU, CPU tensors stand in for CUDA's: all that the package asks of them is is_cuda.

@@ -16,16 +16,16 @@ OPS = ["forward", "forward_with_preactivation", "backward", "activation_backward
 
 SCHEMAS = {
     "forward": (
-        'per_step_dense::forward(Tensor x, Tensor weight, Tensor? bias=None, str activation="none")'
-        " -> Tensor"
+        "per_step_dense::forward(Tensor x, Tensor weight, Tensor? bias=None, "
+        'str activation="none", str kernel="auto") -> Tensor'
     ),
     "forward_with_preactivation": (
         "per_step_dense::forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, "
-        "str activation) -> (Tensor y, Tensor z)"
+        'str activation, str kernel="auto") -> (Tensor y, Tensor z)'
     ),
     "backward": (
-        "per_step_dense::backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias)"
-        " -> (Tensor dx, Tensor dweight, Tensor dbias)"
+        "per_step_dense::backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias, "
+        'str kernel="auto") -> (Tensor dx, Tensor dweight, Tensor dbias)'
     ),
     "activation_backward": (
         "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"

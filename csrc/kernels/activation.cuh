@@ -1,4 +1,4 @@
-// The activations and their derivatives, in float32, by torch's own formulas.
+// The activations and their derivatives by torch's own formulas, in float or double.
 #pragma once
 
 #include "activation.h"
@@ -6,33 +6,50 @@
 
 namespace per_step_dense {
 
-inline constexpr float kInvSqrt2 = 0.70710678118654752f;
-inline constexpr float kInvSqrt2Pi = 0.39894228040143268f;
-inline constexpr float kSqrt2OverPi = 0.79788456080286536f;
-inline constexpr float kGeluTanhCubic = 0.044715f;
+// One name for both precisions: an unqualified exp(float) is the double function on some hosts.
+__device__ __forceinline__ float exp_of(float z) { return expf(z); }
+__device__ __forceinline__ double exp_of(double z) { return exp(z); }
+__device__ __forceinline__ float tanh_of(float z) { return tanhf(z); }
+__device__ __forceinline__ double tanh_of(double z) { return tanh(z); }
+__device__ __forceinline__ float erf_of(float z) { return erff(z); }
+__device__ __forceinline__ double erf_of(double z) { return erf(z); }
 
-__device__ __forceinline__ float logistic(float z) { return 1.f / (1.f + expf(-z)); }
+template <class Real>
+inline constexpr Real kInvSqrt2 = Real(0.70710678118654752440);
+template <class Real>
+inline constexpr Real kInvSqrt2Pi = Real(0.39894228040143267794);
+template <class Real>
+inline constexpr Real kSqrt2OverPi = Real(0.79788456080286535588);
+template <class Real>
+inline constexpr Real kGeluTanhCubic = Real(0.044715);
 
-__device__ __forceinline__ float gelu_tanh_of(float z) {
-  return tanhf(kSqrt2OverPi * (z + kGeluTanhCubic * z * z * z));
+template <class Real>
+__device__ __forceinline__ Real logistic(Real z) {
+  return Real(1) / (Real(1) + exp_of(-z));
+}
+
+template <class Real>
+__device__ __forceinline__ Real gelu_tanh_of(Real z) {
+  return tanh_of(kSqrt2OverPi<Real> * (z + kGeluTanhCubic<Real> * z * z * z));
 }
 
 // A run-time switch: the value is uniform over the grid, so the branch costs an epilogue nothing
 // that shows, and one kernel serves all activations.
-__device__ __forceinline__ float activate(Activation activation, float z) {
+template <class Real>
+__device__ __forceinline__ Real activate(Activation activation, Real z) {
   switch (activation) {
     case Activation::kNone:
       return z;
     case Activation::kRelu:
-      return z < 0.f ? 0.f : z;  // NaN stays NaN
+      return z < Real(0) ? Real(0) : z;  // NaN stays NaN
     case Activation::kGelu:
-      return 0.5f * z * (1.f + erff(z * kInvSqrt2));
+      return Real(0.5) * z * (Real(1) + erf_of(z * kInvSqrt2<Real>));
     case Activation::kGeluTanh:
-      return 0.5f * z * (1.f + gelu_tanh_of(z));
+      return Real(0.5) * z * (Real(1) + gelu_tanh_of(z));
     case Activation::kSilu:
-      return z / (1.f + expf(-z));
+      return z / (Real(1) + exp_of(-z));
     case Activation::kTanh:
-      return tanhf(z);
+      return tanh_of(z);
     case Activation::kSigmoid:
       return logistic(z);
   }
@@ -40,31 +57,33 @@ __device__ __forceinline__ float activate(Activation activation, float z) {
 }
 
 // dy * activation'(.), where saved is z for the activations that differentiate from z, else y.
-__device__ __forceinline__ float activation_gradient(Activation activation, float dy, float saved) {
+template <class Real>
+__device__ __forceinline__ Real activation_gradient(Activation activation, Real dy, Real saved) {
   switch (activation) {
     case Activation::kNone:
       return dy;
     case Activation::kRelu:
-      return saved <= 0.f ? 0.f : dy;
+      return saved <= Real(0) ? Real(0) : dy;
     case Activation::kGelu: {
-      const float cdf = 0.5f * (1.f + erff(saved * kInvSqrt2));
-      const float pdf = kInvSqrt2Pi * expf(-0.5f * saved * saved);
+      const Real cdf = Real(0.5) * (Real(1) + erf_of(saved * kInvSqrt2<Real>));
+      const Real pdf = kInvSqrt2Pi<Real> * exp_of(Real(-0.5) * saved * saved);
       return dy * (cdf + saved * pdf);
     }
     case Activation::kGeluTanh: {
-      const float tanh_inner = gelu_tanh_of(saved);
-      const float inner_slope = kSqrt2OverPi * (1.f + 3.f * kGeluTanhCubic * saved * saved);
-      const float tanh_slope = (1.f - tanh_inner * tanh_inner) * inner_slope;
-      return dy * (0.5f * (1.f + tanh_inner) + 0.5f * saved * tanh_slope);
+      const Real tanh_inner = gelu_tanh_of(saved);
+      const Real inner_slope =
+          kSqrt2OverPi<Real> * (Real(1) + Real(3) * kGeluTanhCubic<Real> * saved * saved);
+      const Real tanh_slope = (Real(1) - tanh_inner * tanh_inner) * inner_slope;
+      return dy * (Real(0.5) * (Real(1) + tanh_inner) + Real(0.5) * saved * tanh_slope);
     }
     case Activation::kSilu: {
-      const float sigma = logistic(saved);
-      return dy * sigma * (1.f + saved * (1.f - sigma));
+      const Real sigma = logistic(saved);
+      return dy * sigma * (Real(1) + saved * (Real(1) - sigma));
     }
     case Activation::kTanh:
-      return dy * (1.f - saved * saved);
+      return dy * (Real(1) - saved * saved);
     case Activation::kSigmoid:
-      return dy * (1.f - saved) * saved;
+      return dy * (Real(1) - saved) * saved;
   }
   return dy;
 }

@@ -26,7 +26,9 @@ cudaError_t activation_backward(const ActivationBackwardProblem& problem, cudaSt
   }
   const int64_t blocks = (elements + kActivationBackwardThreads - 1) / kActivationBackwardThreads;
   const LaunchShape shape{unsigned(std::min(blocks, kMaxBlocks)), kActivationBackwardThreads, 0};
-  return launch(activation_backward_kernel, shape, flat, stream);
+  return visit_scalar(problem.dtype, [&](auto tag) {
+    return launch(activation_backward_kernel<typename decltype(tag)::type>, shape, flat, stream);
+  });
 }
 
 }  // namespace per_step_dense

@@ -3,6 +3,7 @@
 
 #include "kernels/activation.cuh"
 #include "kernels/ptx.cuh"
+#include "kernels/scalar.cuh"
 #include "problem.h"
 
 namespace per_step_dense {
@@ -19,11 +20,13 @@ __device__ __forceinline__ Index3 unravel(int64_t element, int64_t t, int64_t o)
   return {row / t, row % t, element % o};
 }
 
-__device__ __forceinline__ float* element_at(const View3& view, const Index3& at) {
-  return static_cast<float*>(view.data) + at.b * view.stride[0] + at.t * view.stride[1] +
+template <class Scalar>
+__device__ __forceinline__ Scalar* element_at(const View3& view, const Index3& at) {
+  return static_cast<Scalar*>(view.data) + at.b * view.stride[0] + at.t * view.stride[1] +
          at.o * view.stride[2];
 }
 
+template <class Scalar>
 __global__ void __launch_bounds__(kActivationBackwardThreads)
     activation_backward_kernel(const __grid_constant__ ActivationBackwardProblem problem) {
   const int64_t elements = problem.b * problem.t * problem.o;
@@ -31,9 +34,10 @@ __global__ void __launch_bounds__(kActivationBackwardThreads)
   int64_t element = int64_t(blockIdx.x) * kActivationBackwardThreads + threadIdx.x;
   for (; element < elements; element += step) {
     const Index3 at = unravel(element, problem.t, problem.o);
-    const float dy = ptx::ld_global_nc<float>(element_at(problem.dy, at));
-    const float saved = ptx::ld_global_nc<float>(element_at(problem.saved, at));
-    ptx::st_global(element_at(problem.dz, at), activation_gradient(problem.activation, dy, saved));
+    const auto dy = to_accum(ptx::ld_global_nc<Scalar>(element_at<Scalar>(problem.dy, at)));
+    const auto saved = to_accum(ptx::ld_global_nc<Scalar>(element_at<Scalar>(problem.saved, at)));
+    const auto dz = activation_gradient(problem.activation, dy, saved);
+    ptx::st_global(element_at<Scalar>(problem.dz, at), from_accum<Scalar>(dz));
   }
 }
 

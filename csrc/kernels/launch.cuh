@@ -6,12 +6,21 @@
 
 namespace per_step_dense {
 
+// What a kernel may have of shared memory without being allowed more.
+inline constexpr size_t kDefaultSmemBytes = 48 * 1024;
+
 template <class Params>
 cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, Params params,
                    cudaStream_t stream) {
+  const auto function = reinterpret_cast<const void*>(kernel);
+  if (shape.smem_bytes > kDefaultSmemBytes) {
+    const cudaError_t status = cudaFuncSetAttribute(
+        function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.smem_bytes));
+    if (status != cudaSuccess) return status;
+  }
   void* arguments[] = {&params};
-  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(shape.blocks),
-                          dim3(shape.threads), arguments, shape.smem_bytes, stream);
+  return cudaLaunchKernel(function, dim3(shape.blocks), dim3(shape.threads), arguments,
+                          shape.smem_bytes, stream);
 }
 
 }  // namespace per_step_dense

@@ -1,3 +1,4 @@
+// What a launch asks of the driver, and what a call asks in all.
 #pragma once
 
 #include <cstddef>
@@ -14,5 +15,11 @@ struct LaunchShape {
 
 // Where grid.x ends. Kernels walk their tiles in steps of the grid, so more tiles are legal.
 inline constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
+
+struct LaunchPlan {
+  LaunchShape shape;       // of the main launch
+  int launches;            // 0 where there is nothing to compute
+  size_t workspace_bytes;  // partial sums between the main launch and the one that adds them up
+};
 
 }  // namespace per_step_dense

@@ -1,32 +1,32 @@
 // The C interface that tests load: the package's host code, run under a schedule.
 #include "bridge.h"
 
+#include <cstdio>
 #include <cstring>
 #include <vector>
 
+#include "choose_kernel.h"
+#include "families.h"
 #include "kernels/activation_backward.h"
-#include "kernels/simt/simt.h"
+#include "workspace.h"
 
 namespace {
 
 using emulator::BufferRole;
+using emulator::KernelDecision;
+using emulator::KernelRequest;
+using emulator::Report;
 using emulator::TensorView;
+using emulator::Workspace;
 using per_step_dense::DType;
+using per_step_dense::LaunchPlan;
 using per_step_dense::View2;
 using per_step_dense::View3;
-
-int64_t element_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return sizeof(float);
-  }
-  return 0;
-}
 
 // Collects what a problem's kernels may touch. Absent tensors are left out.
 class Views {
  public:
-  explicit Views(DType dtype) : element_bytes_(element_bytes(dtype)) {}
+  explicit Views(DType dtype) : element_bytes_(per_step_dense::bytes_of(dtype)) {}
 
   void add(const char* name, BufferRole role, const View3& view, int64_t extent0, int64_t extent1,
            int64_t extent2) {
@@ -41,6 +41,7 @@ class Views {
   void add(const char* name, BufferRole role, const View2& view, int64_t extent0, int64_t extent1) {
     add(name, role, View3{view.data, {0, view.stride[0], view.stride[1]}}, 1, extent0, extent1);
   }
+  void add(const TensorView& view) { views_.push_back(view); }
 
   const std::vector<TensorView>& all() const { return views_; }
 
@@ -48,6 +49,72 @@ class Views {
   int64_t element_bytes_;
   std::vector<TensorView> views_;
 };
+
+Views views_of(const per_step_dense::ForwardProblem& p) {
+  Views views(p.dtype);
+  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
+  views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
+  views.add("bias", BufferRole::kInput, p.bias, p.t, p.o);
+  views.add("y", BufferRole::kOutput, p.y, p.b, p.t, p.o);
+  views.add("z", BufferRole::kOutput, p.z, p.b, p.t, p.o);
+  return views;
+}
+
+Views views_of(const per_step_dense::BackwardProblem& p) {
+  Views views(p.dtype);
+  views.add("dz", BufferRole::kInput, p.dz, p.b, p.t, p.o);
+  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
+  views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
+  views.add("dx", BufferRole::kOutput, p.dx, p.b, p.t, p.i);
+  views.add("dweight", BufferRole::kOutput, p.dweight, p.t, p.i, p.o);
+  views.add("dbias", BufferRole::kOutput, p.dbias, p.t, p.o);
+  return views;
+}
+
+// What explain() would say of a call has to be what happens.
+void check_plan(const LaunchPlan& plan) {
+  emulator::Session& session = emulator::this_session();
+  const int64_t launches = session.report.counters.launches;
+  const emulator::LaunchRequest& launch = session.first_launch;
+  const per_step_dense::LaunchShape& shape = plan.shape;
+  const bool as_planned =
+      launches == 0 || (launch.grid.x == shape.blocks && launch.block.x == shape.threads &&
+                        launch.smem_bytes == shape.smem_bytes);
+  if (launches == plan.launches && as_planned) return;
+  char message[256];
+  std::snprintf(message, sizeof message,
+                "planned: %d launches, the first of %u blocks, %u threads, %zu bytes of shared "
+                "memory; seen: %lld, %u, %u, %zu",
+                plan.launches, shape.blocks, shape.threads, shape.smem_bytes,
+                static_cast<long long>(launches), launch.grid.x, launch.block.x, launch.smem_bytes);
+  session.record_failure("plan", message);
+}
+
+template <class Problem>
+void run(const Problem& problem, const KernelRequest& request, size_t schedule,
+         KernelDecision& decision, Report& report) {
+  decision.choice = emulator::choose(problem, request);
+  if (decision.choice.family == per_step_dense::KernelFamily::kAten) {
+    report = {};
+    std::snprintf(report.kind, sizeof report.kind, "choice");
+    std::snprintf(report.message, sizeof report.message, "no kernel does what is asked for: %s",
+                  per_step_dense::why_not(problem, request.family).c_str());
+    return;
+  }
+  decision.plan = per_step_dense::plan_of(problem, decision.choice);
+  Workspace workspace(decision.plan.workspace_bytes);
+  Views views = views_of(problem);
+  views.add(workspace.view());
+  const auto call = [&] {
+    const cudaError_t error = emulator::launch(problem, decision.choice, workspace.data(), nullptr);
+    if (error == cudaSuccess) check_plan(decision.plan);
+    if (!workspace.has_intact_guards()) {
+      emulator::this_session().record_failure("guard", "something wrote beside the workspace");
+    }
+    return error;
+  };
+  emulator::run_in_session(emulator::schedule_at(schedule), views.all(), report, call);
+}
 
 }  // namespace
 
@@ -59,6 +126,11 @@ const char* emulator_activation_name(int index) {
   return index < kCount ? per_step_dense::kActivationNames[index] : nullptr;
 }
 
+const char* emulator_family_name(int index) {
+  constexpr int kCount = sizeof per_step_dense::kKernelFamilyNames / sizeof(const char*);
+  return index < kCount ? per_step_dense::kKernelFamilyNames[index] : nullptr;
+}
+
 size_t emulator_struct_bytes(const char* name) {
   const struct {
     const char* name;
@@ -68,7 +140,10 @@ size_t emulator_struct_bytes(const char* name) {
       {"BackwardProblem", sizeof(per_step_dense::BackwardProblem)},
       {"ActivationBackwardProblem", sizeof(per_step_dense::ActivationBackwardProblem)},
       {"ExampleGemm", sizeof(per_step_dense::example::GemmProblem)},
-      {"Report", sizeof(emulator::Report)},
+      {"KernelRequest", sizeof(KernelRequest)},
+      {"KernelDecision", sizeof(KernelDecision)},
+      {"TileFacts", sizeof(emulator::TileFacts)},
+      {"Report", sizeof(Report)},
   };
   for (const auto& known : structs) {
     if (std::strcmp(known.name, name) == 0) return known.bytes;
@@ -76,35 +151,23 @@ size_t emulator_struct_bytes(const char* name) {
   return 0;
 }
 
-void emulator_forward(const per_step_dense::ForwardProblem* problem, size_t schedule,
-                      emulator::Report* report) {
-  const auto& p = *problem;
-  Views views(p.dtype);
-  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
-  views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
-  views.add("bias", BufferRole::kInput, p.bias, p.t, p.o);
-  views.add("y", BufferRole::kOutput, p.y, p.b, p.t, p.o);
-  views.add("z", BufferRole::kOutput, p.z, p.b, p.t, p.o);
-  emulator::run_in_session(emulator::schedule_at(schedule), views.all(), *report,
-                           [&] { return per_step_dense::simt::forward(p, nullptr); });
+bool emulator_tile_facts(per_step_dense::KernelFamily family, DType dtype, int index,
+                         emulator::TileFacts* facts) {
+  return emulator::tile_facts(family, dtype, index, *facts);
 }
 
-void emulator_backward(const per_step_dense::BackwardProblem* problem, size_t schedule,
-                       emulator::Report* report) {
-  const auto& p = *problem;
-  Views views(p.dtype);
-  views.add("dz", BufferRole::kInput, p.dz, p.b, p.t, p.o);
-  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
-  views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
-  views.add("dx", BufferRole::kOutput, p.dx, p.b, p.t, p.i);
-  views.add("dweight", BufferRole::kOutput, p.dweight, p.t, p.i, p.o);
-  views.add("dbias", BufferRole::kOutput, p.dbias, p.t, p.o);
-  emulator::run_in_session(emulator::schedule_at(schedule), views.all(), *report,
-                           [&] { return per_step_dense::simt::backward(p, nullptr); });
+void emulator_forward(const per_step_dense::ForwardProblem* problem, const KernelRequest* request,
+                      size_t schedule, KernelDecision* decision, Report* report) {
+  run(*problem, *request, schedule, *decision, *report);
+}
+
+void emulator_backward(const per_step_dense::BackwardProblem* problem, const KernelRequest* request,
+                       size_t schedule, KernelDecision* decision, Report* report) {
+  run(*problem, *request, schedule, *decision, *report);
 }
 
 void emulator_activation_backward(const per_step_dense::ActivationBackwardProblem* problem,
-                                  size_t schedule, emulator::Report* report) {
+                                  size_t schedule, Report* report) {
   const auto& p = *problem;
   Views views(p.dtype);
   views.add("dy", BufferRole::kInput, p.dy, p.b, p.t, p.o);

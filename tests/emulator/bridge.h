@@ -2,10 +2,38 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
+#include "choice.h"
 #include "kernels/example_gemm.h"
+#include "kernels/launch_shape.h"
 #include "problem.h"
 #include "runtime/session.h"
+
+namespace emulator {
+
+// What a caller leaves to the chooser, and what not.
+struct KernelRequest {
+  per_step_dense::KernelFamily family;
+  int32_t tile;          // -1: let the chooser decide
+  int32_t splits[2];     // by Product; 0: let the chooser decide
+  int32_t architecture;  // 90 for sm_90
+};
+
+// What became of it.
+struct KernelDecision {
+  per_step_dense::Choice choice;
+  per_step_dense::LaunchPlan plan;
+};
+
+// The compile-time values of a tile.
+struct TileFacts {
+  int32_t block_m, block_n, block_k;  // tiny has no block_k: the terms a thread loads at a time
+  int32_t threads, blocks_per_sm;
+  char name[24];
+};
+
+}  // namespace emulator
 
 extern "C" {
 
@@ -14,15 +42,22 @@ const char* emulator_schedule_name(size_t index);
 
 // Null beyond the last one.
 const char* emulator_activation_name(int index);
+const char* emulator_family_name(int index);
 
 // So that a mirror of a struct in another language can notice that it is out of date.
 size_t emulator_struct_bytes(const char* name);
 
+// The tile of a family at `index` for a dtype; false beyond the last one.
+bool emulator_tile_facts(per_step_dense::KernelFamily family, per_step_dense::DType dtype,
+                         int index, emulator::TileFacts* facts);
+
 // The package's operations.
-void emulator_forward(const per_step_dense::ForwardProblem* problem, size_t schedule,
-                      emulator::Report* report);
-void emulator_backward(const per_step_dense::BackwardProblem* problem, size_t schedule,
-                       emulator::Report* report);
+void emulator_forward(const per_step_dense::ForwardProblem* problem,
+                      const emulator::KernelRequest* request, size_t schedule,
+                      emulator::KernelDecision* decision, emulator::Report* report);
+void emulator_backward(const per_step_dense::BackwardProblem* problem,
+                       const emulator::KernelRequest* request, size_t schedule,
+                       emulator::KernelDecision* decision, emulator::Report* report);
 void emulator_activation_backward(const per_step_dense::ActivationBackwardProblem* problem,
                                   size_t schedule, emulator::Report* report);
 
@@ -31,6 +66,11 @@ void emulator_mma_sync_gemm(const per_step_dense::example::GemmProblem* problem,
                             emulator::Report* report);
 void emulator_wgmma_gemm(const per_step_dense::example::GemmProblem* problem, int columns,
                          int consumers, size_t schedule, emulator::Report* report);
+
+// The shadow headers' conversions, element by element.
+void emulator_round_to_float16(const float* values, uint16_t* rounded, size_t count);
+void emulator_widen_float16(const uint16_t* values, float* widened, size_t count);
+void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t count);
 
 // A small kernel of kernels/behaviours.cuh by its name, and their names: null beyond the last one.
 void emulator_behaviour(const char* name, size_t schedule, emulator::Report* report);

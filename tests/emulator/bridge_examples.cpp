@@ -1,4 +1,7 @@
-// The C interface to the example kernels.
+// The C interface to the example kernels, and to the shadow headers' conversions.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
 #include <vector>
 
 #include "bridge.h"
@@ -40,4 +43,16 @@ void emulator_wgmma_gemm(const GemmProblem* problem, int columns, int consumers,
   emulator::run_in_session(emulator::schedule_at(schedule), views_of(*problem), *report, [&] {
     return per_step_dense::example::wgmma_gemm(*problem, columns, consumers, nullptr);
   });
+}
+
+void emulator_round_to_float16(const float* values, uint16_t* rounded, size_t count) {
+  for (size_t i = 0; i < count; ++i) rounded[i] = __float2half_rn(values[i]).bits;
+}
+
+void emulator_widen_float16(const uint16_t* values, float* widened, size_t count) {
+  for (size_t i = 0; i < count; ++i) widened[i] = __half2float({values[i]});
+}
+
+void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t count) {
+  for (size_t i = 0; i < count; ++i) rounded[i] = __float2bfloat16_rn(values[i]).bits;
 }

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -26,14 +27,15 @@ KEEP_UNUSED_SECONDS = 3 * 24 * 3600
 # Relative to a source tree. What a mutated tree may change is compiled from that tree.
 EMULATOR = Path("tests/emulator")
 INCLUDE_FOLDERS = (EMULATOR / "include", EMULATOR, Path("csrc"))
-KERNEL_SOURCES = (
-    Path("csrc/kernels/simt/launch.cu"),
-    Path("csrc/kernels/activation_backward.cu"),
-    EMULATOR / "kernels/mma_sync_gemm.cu",
-    EMULATOR / "kernels/wgmma_gemm.cu",
-    EMULATOR / "kernels/behaviours.cu",
-    EMULATOR / "bridge.cpp",
-    EMULATOR / "bridge_examples.cpp",
+# Globs, not a list by hand: what torch's build takes in is executed here too.
+SOURCE_PATTERNS = (
+    "csrc/kernels/**/*.cu",
+    "csrc/kernels/**/*.cpp",
+    "csrc/choose_kernel.cpp",
+    "csrc/cost_*.cpp",
+    "csrc/architecture.cpp",
+    f"{EMULATOR}/kernels/*.cu",
+    f"{EMULATOR}/*.cpp",
 )
 DRIVER_SOURCE = EMULATOR / "driver.cpp"
 
@@ -74,6 +76,11 @@ class Variant(enum.Enum):
         return (*machine, "-O2")
 
     @property
+    def mutant_flags(self) -> tuple[str, ...]:
+        """A mutant runs once and briefly: what counts is how soon it is compiled."""
+        return (*(flag for flag in self.kernel_flags if not flag.startswith("-O")), "-O0")
+
+    @property
     def runtime_flags(self) -> tuple[str, ...]:
         """The runtime's bookkeeping is not the kernels' doing: no race is looked for in it."""
         if self is Variant.THREAD:
@@ -99,23 +106,34 @@ def build_library(root: Path = REPOSITORY, variant: Variant | None = None) -> Pa
     variant = variant or Variant.from_environment()
     if variant is Variant.THREAD:
         raise BuildError("ThreadSanitizer needs a program of its own: build_driver(Variant.THREAD)")
-    objects = _objects(root, variant, KERNEL_SOURCES)
+    objects = _objects(root, variant, _sources(root))
     flags = ("-shared", "-Wl,-Bsymbolic", *variant.link_flags)
     return _link(objects, "libemulator", ".so", flags)
 
 
 def build_driver(variant: Variant, root: Path = REPOSITORY) -> Path:
     """The stand-alone program, see driver.cpp."""
-    objects = _objects(root, variant, (*KERNEL_SOURCES, DRIVER_SOURCE))
+    objects = _objects(root, variant, [*_sources(root), root / DRIVER_SOURCE])
     return _link(objects, f"driver-{variant.value}", "", variant.link_flags)
+
+
+def _sources(root: Path) -> list[Path]:
+    """The kernels, the host code they need and the bridge."""
+    found = {path for pattern in SOURCE_PATTERNS for path in root.glob(pattern)}
+    return sorted(found - {root / DRIVER_SOURCE})
 
 
 def _objects(root: Path, variant: Variant, sources: Sequence[Path]) -> list[Path]:
     runtime_sources = sorted((root / EMULATOR / "runtime").glob("*.cpp"))
-    runtime = [_compile(root, source, variant.runtime_flags) for source in runtime_sources]
+    kernel_flags = variant.kernel_flags if root == REPOSITORY else variant.mutant_flags
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compile_runtime = functools.partial(_compile, root, flags=variant.runtime_flags)
+        compile_kernel = functools.partial(_compile, root, flags=kernel_flags)
+        runtime = pool.map(compile_runtime, runtime_sources)
+        kernels = pool.map(compile_kernel, sources)
     if variant is Variant.THREAD:
-        runtime = [_hide_from_thread_sanitizer(root, runtime)]
-    return runtime + [_compile(root, root / source, variant.kernel_flags) for source in sources]
+        return [_hide_from_thread_sanitizer(root, list(runtime)), *kernels]
+    return [*runtime, *kernels]
 
 
 def _compile(root: Path, source: Path, flags: Sequence[str]) -> Path:
@@ -178,14 +196,16 @@ def _hide_from_thread_sanitizer(root: Path, runtime: Sequence[Path]) -> Path:
         unseen,
         lambda out: ["gcc", "-O2", "-fPIC", "-fno-builtin", "-Wall", "-c", source, "-o", out],
     )
-    names = repr(([item.name for item in runtime], sorted(_INTERCEPTED.items()), unseen.name))
+    # Of std's templates of the runtime's types, each side has its own.
+    kept = ("!_ZNSt*", "!_ZNKSt*", "!_ZSt*", "*emulator*", "cuTensor*")
+    names = repr(([item.name for item in runtime], sorted(_INTERCEPTED.items()), kept, unseen.name))
     stem = "runtime-" + hashlib.sha256(names.encode()).hexdigest()[:16]
     joined = _make(
         _artifact(f"{stem}-joined.o"),
         lambda out: ["ld", "-r", "--force-group-allocation", *map(str, runtime), "-o", out],
     )
     redirect = [f"--redefine-sym={old}={new}" for old, new in _INTERCEPTED.items()]
-    localise = ["--wildcard", "--keep-global-symbol=*emulator*", "--keep-global-symbol=cuTensor*"]
+    localise = ["--wildcard", *(f"--keep-global-symbol={pattern}" for pattern in kept)]
     hidden = _make(
         _artifact(f"{stem}-hidden.o"),
         lambda out: ["objcopy", *redirect, *localise, str(joined), out],

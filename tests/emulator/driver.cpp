@@ -1,5 +1,5 @@
-// A stand-alone run of every operation and every example kernel, for the sanitizers that a Python
-// process cannot load: ThreadSanitizer above all.
+// A stand-alone run of every kernel, for the sanitizers that a Python process cannot load:
+// ThreadSanitizer above all.
 //
 //   driver [schedules]     all of them unless told; the exit status is the number of faults
 #include <algorithm>
@@ -7,13 +7,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <random>
-#include <vector>
 
 #include "bridge.h"
+#include "driver_tensor.h"
 
 using namespace per_step_dense;
+using driver::Tensor;
 
 // Counts the races that ThreadSanitizer reports; nothing calls it in other builds.
 static int races = 0;
@@ -23,52 +22,46 @@ extern "C" const char* __tsan_default_options() { return "exitcode=0"; }
 
 namespace {
 
-size_t schedules_to_run = 0;
+int runs = 0;
 int faults = 0;
 
 struct Extents {
   int64_t b, t, i, o;
 };
 
-std::vector<float> random_values(int64_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(generator);
-  return values;
-}
-
-// A contiguous tensor: (rows, columns, depth) indexed in doubles or pointed at as floats.
-struct Tensor {
-  Tensor(int64_t extent0, int64_t extent1, int64_t extent2, unsigned seed)
-      : extent1(extent1),
-        extent2(extent2),
-        values(random_values(extent0 * extent1 * extent2, seed)) {}
-  // An output.
-  Tensor(int64_t extent0, int64_t extent1, int64_t extent2)
-      : extent1(extent1),
-        extent2(extent2),
-        values(static_cast<size_t>(extent0 * extent1 * extent2), NAN) {}
-
-  float& at(int64_t i, int64_t j, int64_t k) {
-    return values[static_cast<size_t>((i * extent1 + j) * extent2 + k)];
-  }
-  View3 view3() { return {values.data(), {extent1 * extent2, extent2, 1}}; }
-  View2 view2() { return {values.data(), {extent2, 1}}; }
-
-  int64_t extent1, extent2;
-  std::vector<float> values;
+// One kernel under one schedule.
+struct Run {
+  const char* what;
+  Extents extents;
+  DType dtype;
+  emulator::KernelRequest request;
+  size_t schedule;
 };
 
+double tolerance_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return 1e-12;
+    case DType::kFloat16:
+      return 2e-3;
+    case DType::kBFloat16:
+      return 2e-2;
+    case DType::kFloat32:
+      break;
+  }
+  return 5e-5;
+}
+
 // The largest error of `actual(i, j, k)` against `expected`, relative to its magnitude.
-template <class Actual, class Expected>
-double largest_error(int64_t n0, int64_t n1, int64_t n2, Actual&& actual, Expected&& expected) {
+template <class Expected>
+double largest_error(int64_t n0, int64_t n1, int64_t n2, const Tensor& actual,
+                     Expected&& expected) {
   double largest = 0;
   for (int64_t i = 0; i < n0; ++i) {
     for (int64_t j = 0; j < n1; ++j) {
       for (int64_t k = 0; k < n2; ++k) {
         const double wanted = expected(i, j, k);
-        const double error = std::abs(actual(i, j, k) - wanted) / (1 + std::abs(wanted));
+        const double error = std::abs(actual.at(i, j, k) - wanted) / (1 + std::abs(wanted));
         if (!(error <= largest)) largest = std::isnan(error) ? INFINITY : error;
       }
     }
@@ -76,44 +69,58 @@ double largest_error(int64_t n0, int64_t n1, int64_t n2, Actual&& actual, Expect
   return largest;
 }
 
-void judge(const char* what, const Extents& extents, size_t schedule,
-           const emulator::Report& report, double error, double tolerance) {
+void judge(const Run& run, const emulator::Report& report, double error) {
   static int races_before = 0;
+  ++runs;
   const bool raced = races != races_before;
   races_before = races;
-  if (report.ok && error <= tolerance && !raced) return;
+  if (report.ok && error <= tolerance_of(run.dtype) && !raced) return;
   ++faults;
-  std::printf("FAULT %s B%lld T%lld I%lld O%lld schedule %s: error %.3g%s %s %s\n", what,
-              static_cast<long long>(extents.b), static_cast<long long>(extents.t),
-              static_cast<long long>(extents.i), static_cast<long long>(extents.o),
-              emulator_schedule_name(schedule), error, raced ? ", a data race" : "", report.kind,
-              report.message);
+  const auto& [b, t, i, o] = run.extents;
+  std::printf(
+      "FAULT %s %s tile %d splits %d %d %s B%lld T%lld I%lld O%lld schedule %s: "
+      "error %.3g%s %s %s\n",
+      run.what, name_of(run.request.family), run.request.tile, run.request.splits[0],
+      run.request.splits[1], name_of(run.dtype), static_cast<long long>(b),
+      static_cast<long long>(t), static_cast<long long>(i), static_cast<long long>(o),
+      emulator_schedule_name(run.schedule), error, raced ? ", a data race" : "", report.kind,
+      report.message);
 }
 
-void run_forward(const Extents& e, size_t schedule) {
-  Tensor x(e.b, e.t, e.i, 1), weight(e.t, e.i, e.o, 2), bias(1, e.t, e.o, 3), y(e.b, e.t, e.o);
+double forward_sum(const Extents& e, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   int64_t b, int64_t t, int64_t o) {
+  double sum = bias.at(0, t, o);
+  for (int64_t i = 0; i < e.i; ++i) sum += x.at(b, t, i) * weight.at(t, i, o);
+  return sum;
+}
+
+void run_forward(const Run& run) {
+  const Extents& e = run.extents;
+  Tensor x(run.dtype, e.b, e.t, e.i, 1), weight(run.dtype, e.t, e.i, e.o, 2);
+  Tensor bias(run.dtype, 1, e.t, e.o, 3), y(run.dtype, e.b, e.t, e.o);
   ForwardProblem problem{};
   problem.b = e.b, problem.t = e.t, problem.i = e.i, problem.o = e.o;
+  problem.dtype = run.dtype;
   problem.x = x.view3();
   problem.weight = weight.view3();
   problem.bias = bias.view2();
   problem.y = y.view3();
   emulator::Report report;
-  emulator_forward(&problem, schedule, &report);
-  const auto expected = [&](int64_t b, int64_t t, int64_t o) {
-    double sum = bias.at(0, t, o);
-    for (int64_t i = 0; i < e.i; ++i) sum += double{x.at(b, t, i)} * weight.at(t, i, o);
-    return sum;
-  };
-  const auto actual = [&](int64_t b, int64_t t, int64_t o) { return y.at(b, t, o); };
-  judge("forward", e, schedule, report, largest_error(e.b, e.t, e.o, actual, expected), 5e-5);
+  emulator::KernelDecision decision;
+  emulator_forward(&problem, &run.request, run.schedule, &decision, &report);
+  judge(run, report, largest_error(e.b, e.t, e.o, y, [&](int64_t b, int64_t t, int64_t o) {
+          return forward_sum(e, x, weight, bias, b, t, o);
+        }));
 }
 
-void run_backward(const Extents& e, size_t schedule) {
-  Tensor dz(e.b, e.t, e.o, 1), x(e.b, e.t, e.i, 2), weight(e.t, e.i, e.o, 3);
-  Tensor dx(e.b, e.t, e.i), dweight(e.t, e.i, e.o), dbias(1, e.t, e.o);
+void run_backward(const Run& run) {
+  const Extents& e = run.extents;
+  Tensor dz(run.dtype, e.b, e.t, e.o, 1), x(run.dtype, e.b, e.t, e.i, 2);
+  Tensor weight(run.dtype, e.t, e.i, e.o, 3), dx(run.dtype, e.b, e.t, e.i);
+  Tensor dweight(run.dtype, e.t, e.i, e.o), dbias(run.dtype, 1, e.t, e.o);
   BackwardProblem problem{};
   problem.b = e.b, problem.t = e.t, problem.i = e.i, problem.o = e.o;
+  problem.dtype = run.dtype;
   problem.dz = dz.view3();
   problem.x = x.view3();
   problem.weight = weight.view3();
@@ -121,84 +128,101 @@ void run_backward(const Extents& e, size_t schedule) {
   problem.dweight = dweight.view3();
   problem.dbias = dbias.view2();
   emulator::Report report;
-  emulator_backward(&problem, schedule, &report);
-  const double dx_error = largest_error(
-      e.b, e.t, e.i, [&](int64_t b, int64_t t, int64_t i) { return dx.at(b, t, i); },
-      [&](int64_t b, int64_t t, int64_t i) {
+  emulator::KernelDecision decision;
+  emulator_backward(&problem, &run.request, run.schedule, &decision, &report);
+  const double dx_error = largest_error(e.b, e.t, e.i, dx, [&](int64_t b, int64_t t, int64_t i) {
+    double sum = 0;
+    for (int64_t o = 0; o < e.o; ++o) sum += dz.at(b, t, o) * weight.at(t, i, o);
+    return sum;
+  });
+  const double dweight_error =
+      largest_error(e.t, e.i, e.o, dweight, [&](int64_t t, int64_t i, int64_t o) {
         double sum = 0;
-        for (int64_t o = 0; o < e.o; ++o) sum += double{dz.at(b, t, o)} * weight.at(t, i, o);
+        for (int64_t b = 0; b < e.b; ++b) sum += x.at(b, t, i) * dz.at(b, t, o);
         return sum;
       });
-  const double dweight_error = largest_error(
-      e.t, e.i, e.o, [&](int64_t t, int64_t i, int64_t o) { return dweight.at(t, i, o); },
-      [&](int64_t t, int64_t i, int64_t o) {
-        double sum = 0;
-        for (int64_t b = 0; b < e.b; ++b) sum += double{x.at(b, t, i)} * dz.at(b, t, o);
-        return sum;
-      });
-  const double dbias_error = largest_error(
-      1, e.t, e.o, [&](int64_t, int64_t t, int64_t o) { return dbias.at(0, t, o); },
-      [&](int64_t, int64_t t, int64_t o) {
-        double sum = 0;
-        for (int64_t b = 0; b < e.b; ++b) sum += dz.at(b, t, o);
-        return sum;
-      });
-  const double error = std::fmax(dx_error, std::fmax(dweight_error, dbias_error));
-  judge("backward", e, schedule, report, error, 5e-5);
+  const double dbias_error = largest_error(1, e.t, e.o, dbias, [&](int64_t, int64_t t, int64_t o) {
+    double sum = 0;
+    for (int64_t b = 0; b < e.b; ++b) sum += dz.at(b, t, o);
+    return sum;
+  });
+  judge(run, report, std::fmax(dx_error, std::fmax(dweight_error, dbias_error)));
 }
 
-void run_activation_backward(const Extents& e, size_t schedule) {
-  Tensor dy(e.b, e.t, e.o, 1), saved(e.b, e.t, e.o, 2), dz(e.b, e.t, e.o);
+void run_activation_backward(const Run& run) {
+  const Extents& e = run.extents;
+  Tensor dy(run.dtype, e.b, e.t, e.o, 1), saved(run.dtype, e.b, e.t, e.o, 2);
+  Tensor dz(run.dtype, e.b, e.t, e.o);
   ActivationBackwardProblem problem{};
   problem.b = e.b, problem.t = e.t, problem.o = e.o;
+  problem.dtype = run.dtype;
   problem.activation = Activation::kTanh;
   problem.dy = dy.view3();
   problem.saved = saved.view3();
   problem.dz = dz.view3();
   emulator::Report report;
-  emulator_activation_backward(&problem, schedule, &report);
-  const auto expected = [&](int64_t b, int64_t t, int64_t o) {
-    const double y = saved.at(b, t, o);
-    return dy.at(b, t, o) * (1 - y * y);
-  };
-  const auto actual = [&](int64_t b, int64_t t, int64_t o) { return dz.at(b, t, o); };
-  judge("activation_backward", e, schedule, report, largest_error(e.b, e.t, e.o, actual, expected),
-        5e-5);
-}
-
-std::vector<__nv_bfloat16> to_bfloat16(Tensor& tensor) {
-  std::vector<__nv_bfloat16> rounded;
-  for (float& value : tensor.values) {
-    rounded.push_back(__float2bfloat16_rn(value));
-    value = __bfloat162float(rounded.back());
-  }
-  return rounded;
+  emulator_activation_backward(&problem, run.schedule, &report);
+  judge(run, report, largest_error(e.b, e.t, e.o, dz, [&](int64_t b, int64_t t, int64_t o) {
+          const double y = saved.at(b, t, o);
+          return dy.at(b, t, o) * (1 - y * y);
+        }));
 }
 
 // Columns of 0 stand for the mma.sync kernel.
 void run_example(const Extents& e, int columns, int consumers, size_t schedule) {
-  Tensor x(e.b, e.t, e.i, 1), weight(e.t, e.i, e.o, 2), bias(1, e.t, e.o, 3);
-  const auto x16 = to_bfloat16(x), weight16 = to_bfloat16(weight), bias16 = to_bfloat16(bias);
-  std::vector<__nv_bfloat16> y16(static_cast<size_t>(e.b * e.t * e.o), {0xffff});
+  constexpr DType kType = DType::kBFloat16;
+  Tensor x(kType, e.b, e.t, e.i, 1), weight(kType, e.t, e.i, e.o, 2);
+  Tensor bias(kType, 1, e.t, e.o, 3), y(kType, e.b, e.t, e.o);
+  const auto pointer = [](Tensor& tensor) {
+    return static_cast<__nv_bfloat16*>(tensor.view3().data);
+  };
   const example::GemmProblem problem{int(e.b),   int(e.t),        int(e.i),      int(e.o),
-                                     x16.data(), weight16.data(), bias16.data(), y16.data()};
+                                     pointer(x), pointer(weight), pointer(bias), pointer(y)};
   emulator::Report report;
   if (columns == 0) {
     emulator_mma_sync_gemm(&problem, schedule, &report);
   } else {
     emulator_wgmma_gemm(&problem, columns, consumers, schedule, &report);
   }
-  const auto expected = [&](int64_t b, int64_t t, int64_t o) {
-    double sum = bias.at(0, t, o);
-    for (int64_t i = 0; i < e.i; ++i) sum += double{x.at(b, t, i)} * weight.at(t, i, o);
-    return sum;
-  };
-  const auto actual = [&](int64_t b, int64_t t, int64_t o) {
-    return __bfloat162float(y16[static_cast<size_t>((b * e.t + t) * e.o + o)]);
-  };
-  char what[32];
-  std::snprintf(what, sizeof what, columns == 0 ? "mma_sync" : "wgmma %dx%d", columns, consumers);
-  judge(what, e, schedule, report, largest_error(e.b, e.t, e.o, actual, expected), 6e-3);
+  const Run run{columns == 0 ? "mma_sync" : "wgmma", e, kType, {}, schedule};
+  judge(run, report, largest_error(e.b, e.t, e.o, y, [&](int64_t b, int64_t t, int64_t o) {
+          return forward_sum(e, x, weight, bias, b, t, o);
+        }));
+}
+
+// Every tile of every family, with whole sums and with sums that are split unevenly.
+void run_family(KernelFamily family, DType dtype, const Extents& extents, size_t schedule) {
+  emulator::TileFacts facts;
+  for (int tile = 0; emulator_tile_facts(family, dtype, tile, &facts); ++tile) {
+    for (const bool is_split : {false, true}) {
+      const emulator::KernelRequest request{
+          family, tile, {is_split ? 2 : 1, is_split ? 3 : 1}, /*architecture=*/90};
+      run_forward({"forward", extents, dtype, request, schedule});
+      run_backward({"backward", extents, dtype, request, schedule});
+    }
+  }
+}
+
+void run_package(size_t schedule) {
+  const Extents sizes[] = {{5, 3, 17, 70}, {67, 2, 80, 40}};
+  for (int type = 0; type < 4; ++type) {
+    const auto dtype = static_cast<DType>(type);
+    for (const Extents& extents : sizes) {
+      run_family(KernelFamily::kSimt, dtype, extents, schedule);
+      run_family(KernelFamily::kTiny, dtype, extents, schedule);
+      run_activation_backward({"activation_backward", extents, dtype, {}, schedule});
+    }
+  }
+}
+
+void run_examples(size_t schedule) {
+  const Extents whole_chunks[] = {{1, 1, 8, 8}, {65, 2, 72, 72}, {130, 2, 264, 136}};
+  for (const Extents& extents : whole_chunks) {
+    run_example(extents, 0, 0, schedule);
+    run_example(extents, 64, 1, schedule);
+    run_example(extents, 128, 1, schedule);
+    run_example(extents, 128, 2, schedule);
+  }
 }
 
 // Under ThreadSanitizer, a race that changes no result must be seen all the same.
@@ -220,26 +244,15 @@ void run_race() {
 
 int main(int argument_count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  schedules_to_run = emulator_schedule_count();
+  size_t schedules = emulator_schedule_count();
   if (argument_count > 1) {
-    schedules_to_run = std::min(schedules_to_run, std::strtoul(arguments[1], nullptr, 10));
+    schedules = std::min(schedules, static_cast<size_t>(std::strtoul(arguments[1], nullptr, 10)));
   }
-  const Extents any_size[] = {{1, 1, 1, 1}, {5, 3, 17, 70}, {130, 2, 37, 66}};
-  const Extents whole_chunks[] = {{1, 1, 8, 8}, {65, 2, 72, 72}, {130, 2, 264, 136}};
-  for (size_t schedule = 0; schedule < schedules_to_run; ++schedule) {
-    for (const Extents& extents : any_size) {
-      run_forward(extents, schedule);
-      run_backward(extents, schedule);
-      run_activation_backward(extents, schedule);
-    }
-    for (const Extents& extents : whole_chunks) {
-      run_example(extents, 0, 0, schedule);
-      run_example(extents, 64, 1, schedule);
-      run_example(extents, 128, 1, schedule);
-      run_example(extents, 128, 2, schedule);
-    }
+  for (size_t schedule = 0; schedule < schedules; ++schedule) {
+    run_package(schedule);
+    run_examples(schedule);
   }
   run_race();
-  std::printf("%zu schedules, %d faults\n", schedules_to_run, faults);
-  return faults < 100 ? faults : 100;
+  std::printf("%zu schedules, %d runs, %d faults\n", schedules, runs, faults);
+  return std::min(faults, 100);
 }

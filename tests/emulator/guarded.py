@@ -8,18 +8,45 @@ from collections.abc import Sequence
 import torch
 
 GUARD_ELEMENTS = 64
+LAYOUTS = ("contiguous", "padded", "strided", "transposed")
 
 
 class GuardedOutput:
-    """A contiguous tensor full of NaN between two bands of NaN."""
+    """A tensor full of NaN, between two bands of NaN and with NaN in its gaps.
 
-    def __init__(self, shape: Sequence[int], dtype: torch.dtype) -> None:
-        elements = math.prod(shape)
+    Its layout is "contiguous", "padded" (rows begin at multiples of 16 bytes and may end anywhere),
+    "strided" (every other element) or "transposed" (the last two dimensions lie in memory the other
+    way round).
+    """
+
+    def __init__(
+        self, shape: Sequence[int], dtype: torch.dtype, layout: str = "contiguous"
+    ) -> None:
+        self._layout = layout
+        self._vector_elements = 16 // dtype.itemsize
+        *outer, rows, columns = shape
+        if layout == "transposed":
+            rows, columns = columns, rows
+        self._memory_shape = (*outer, rows, columns)
+        elements = math.prod(outer) * rows * self._pitch(columns)
         self._buffer = torch.full((elements + 2 * GUARD_ELEMENTS,), math.nan, dtype=dtype)
-        self._elements = elements
-        self.tensor = self._buffer[GUARD_ELEMENTS : GUARD_ELEMENTS + elements].view(*shape)
+        self._is_inside = torch.zeros(self._buffer.shape, dtype=torch.bool)
+        self._view(self._is_inside).fill_(True)
+        self.tensor = self._view(self._buffer)
 
     def has_intact_guards(self) -> bool:
-        before = self._buffer[:GUARD_ELEMENTS]
-        after = self._buffer[GUARD_ELEMENTS + self._elements :]
-        return bool(before.isnan().all() and after.isnan().all())
+        return bool(self._buffer[~self._is_inside].isnan().all())
+
+    def _pitch(self, columns: int) -> int:
+        if self._layout == "padded":
+            return -(-columns // self._vector_elements) * self._vector_elements
+        return 2 * columns if self._layout == "strided" else columns
+
+    def _view(self, buffer: torch.Tensor) -> torch.Tensor:
+        *outer, columns = self._memory_shape
+        pitch = self._pitch(columns)
+        rows = buffer[GUARD_ELEMENTS:-GUARD_ELEMENTS].view(*outer, pitch)
+        if self._layout == "strided":
+            return rows[..., ::2]
+        rows = rows[..., :columns]
+        return rows.mT if self._layout == "transposed" else rows

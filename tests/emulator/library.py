@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,20 @@ class Library:
     Every operation takes `schedule`, an index or a name of `schedules`: which interleaving of the
     threads and engines to run. Inputs may have any strides; nothing outside them is readable.
 
+    `outputs`, a name of guarded.LAYOUTS, says how the results lie in memory.
+
+    forward and backward also take what a caller may wish of the chooser: `kernel`, a name of
+    `families`; `tile`, an index into its tiles, -1 for any; `splits`, of the forward's or
+    grad-input's sum and of grad-weight's, 0 for any; `arch`, 90 for sm_90.
+
     Attributes:
         schedules: The names of all schedules.
+        families: The names of the families of kernels, and of what stands beside them.
         counters: Of the last run: launches, blocks, and what the engines did.
+        kernels: The mangled names of the first kernels that the last run launched.
+        choice: Of the last forward or backward: family, tile, splits.
+        plan: What that came to: blocks, threads, smem_bytes, launches, workspace_bytes. A run that
+            does anything else is an EmulatorError of the kind "plan".
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,6 +57,8 @@ class Library:
         self._library.emulator_schedule_name.restype = ctypes.c_char_p
         self._library.emulator_activation_name.restype = ctypes.c_char_p
         self._library.emulator_behaviour_name.restype = ctypes.c_char_p
+        self._library.emulator_family_name.restype = ctypes.c_char_p
+        self._library.emulator_tile_facts.restype = ctypes.c_bool
         self._library.emulator_struct_bytes.restype = ctypes.c_size_t
         self._library.emulator_schedule_count.restype = ctypes.c_size_t
         self._check_structs()
@@ -54,7 +68,22 @@ class Library:
         )
         self.activations = tuple(_names(self._library.emulator_activation_name))
         self.behaviours = tuple(_names(self._library.emulator_behaviour_name))
+        self.families = tuple(_names(self._library.emulator_family_name))
         self.counters = structs.Counters()
+        self.kernels: tuple[str, ...] = ()
+        self.choice = structs.Choice()
+        self.plan = structs.LaunchPlan()
+
+    def tiles(self, family: str, dtype: torch.dtype) -> tuple[structs.TileFacts, ...]:
+        """The tiles that a family is compiled with for a dtype, by their index."""
+        return tuple(self._tiles(self.families.index(family), structs.DTYPES[dtype]))
+
+    def _tiles(self, family: int, dtype: int) -> Iterator[structs.TileFacts]:
+        for index in itertools.count():
+            facts = structs.TileFacts()
+            if not self._library.emulator_tile_facts(family, dtype, index, ctypes.byref(facts)):
+                return
+            yield facts
 
     def forward(
         self,
@@ -64,13 +93,15 @@ class Library:
         activation: str = "none",
         *,
         want_z: bool = False,
+        outputs: str = "contiguous",
         schedule: int | str = 0,
+        **wishes: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """y and, if wanted, the value z before the activation."""
         b, t, i = x.shape
         o = weight.shape[2]
-        y = GuardedOutput((b, t, o), x.dtype)
-        z = GuardedOutput((b, t, o), x.dtype) if want_z else None
+        y = GuardedOutput((b, t, o), x.dtype, outputs)
+        z = GuardedOutput((b, t, o), x.dtype, outputs) if want_z else None
         problem = structs.ForwardProblem(
             *(b, t, i, o),
             *(structs.DTYPES[x.dtype], self.activations.index(activation)),
@@ -80,7 +111,7 @@ class Library:
             structs.view3(y.tensor),
             structs.view3(_tensor(z)),
         )
-        self._run("emulator_forward", problem, schedule=schedule, outputs=(y, z))
+        self._run_chosen("emulator_forward", problem, wishes, schedule=schedule, outputs=(y, z))
         return y.tensor, _tensor(z)
 
     def backward(
@@ -90,24 +121,26 @@ class Library:
         weight: torch.Tensor,
         mask: tuple[bool, bool, bool] = (True, True, True),
         *,
+        outputs: str = "contiguous",
         schedule: int | str = 0,
+        **wishes: Any,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """dx, dweight, dbias; None where the mask says that it is not wanted."""
         b, t, i = x.shape
         o = weight.shape[2]
         shapes = ((b, t, i), (t, i, o), (t, o))
-        outputs = [
-            GuardedOutput(shape, dz.dtype) if wanted else None
+        results = [
+            GuardedOutput(shape, dz.dtype, outputs) if wanted else None
             for shape, wanted in zip(shapes, mask, strict=True)
         ]
-        dx, dweight, dbias = (_tensor(output) for output in outputs)
+        dx, dweight, dbias = (_tensor(result) for result in results)
         problem = structs.BackwardProblem(
             *(b, t, i, o),
             structs.DTYPES[dz.dtype],
             *(structs.view3(dz), structs.view3(x), structs.view3(weight)),
             *(structs.view3(dx), structs.view3(dweight), structs.view2(dbias)),
         )
-        self._run("emulator_backward", problem, schedule=schedule, outputs=outputs)
+        self._run_chosen("emulator_backward", problem, wishes, schedule=schedule, outputs=results)
         return dx, dweight, dbias
 
     def activation_backward(
@@ -156,11 +189,50 @@ class Library:
         """A small kernel that shows one behaviour of the emulator."""
         self._run("emulator_behaviour", name.encode(), schedule=schedule, outputs=())
 
+    def convert(self, function: str, values: torch.Tensor, results: torch.Tensor) -> None:
+        """Elements from one type to another, as the shadow headers do: "widen_float16", ..."""
+        convert = getattr(self._library, f"emulator_{function}")
+        pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in (values, results))
+        convert(*pointers, ctypes.c_size_t(values.numel()))
+
+    def _run_chosen(
+        self,
+        function: str,
+        problem: ctypes.Structure,
+        wishes: dict[str, Any],
+        *,
+        schedule: int | str,
+        outputs: Sequence[GuardedOutput | None],
+    ) -> None:
+        decision = structs.KernelDecision()
+        request = self._request(**wishes)
+        try:
+            self._run(
+                function,
+                problem,
+                ctypes.byref(request),
+                after=(ctypes.byref(decision),),
+                schedule=schedule,
+                outputs=outputs,
+            )
+        finally:
+            self.choice, self.plan = decision.choice, decision.plan
+
+    def _request(
+        self,
+        kernel: str = "auto",
+        tile: int = -1,
+        splits: tuple[int, int] = (0, 0),
+        arch: int = 90,
+    ) -> structs.KernelRequest:
+        return structs.KernelRequest(self.families.index(kernel), tile, splits, arch)
+
     def _run(
         self,
         function: str,
         problem: ctypes.Structure | bytes,
-        *arguments: int,
+        *arguments: Any,
+        after: Sequence[Any] = (),
         schedule: int | str,
         outputs: Sequence[GuardedOutput | None],
     ) -> None:
@@ -171,8 +243,10 @@ class Library:
         pointer = problem if isinstance(problem, bytes) else ctypes.byref(problem)
         run = getattr(self._library, function)
         run.restype = None
-        run(pointer, *arguments, ctypes.c_size_t(index), ctypes.byref(report))
+        run(pointer, *arguments, ctypes.c_size_t(index), *after, ctypes.byref(report))
         self.counters = report.counters
+        names = (bytes(name).split(b"\0", 1)[0].decode() for name in report.kernel)
+        self.kernels = tuple(name for name in names if name)
         if not report.ok:
             raise EmulatorError(report.kind.decode(), report.message.decode())
         if not all(output.has_intact_guards() for output in outputs if output is not None):
@@ -184,6 +258,9 @@ class Library:
             "BackwardProblem",
             "ActivationBackwardProblem",
             "ExampleGemm",
+            "KernelRequest",
+            "KernelDecision",
+            "TileFacts",
             "Report",
         ):
             theirs = self._library.emulator_struct_bytes(name.encode())

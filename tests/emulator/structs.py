@@ -1,4 +1,4 @@
-"""The C structs of the bridge: csrc/problem.h, kernels/example_gemm.h and runtime/report.h."""
+"""The C structs of the bridge: csrc/problem.h, bridge.h and what that includes."""
 
 from __future__ import annotations
 
@@ -71,6 +71,48 @@ class ExampleGemm(ctypes.Structure):
     )
 
 
+class KernelRequest(ctypes.Structure):
+    _fields_ = (
+        ("family", ctypes.c_int32),
+        ("tile", ctypes.c_int32),
+        ("splits", ctypes.c_int32 * 2),
+        ("architecture", ctypes.c_int32),
+    )
+
+
+class Choice(ctypes.Structure):
+    _fields_ = (
+        ("family", ctypes.c_int32),
+        ("tile", ctypes.c_int32),
+        ("splits", ctypes.c_int32 * 2),
+    )
+
+
+class LaunchPlan(ctypes.Structure):
+    _fields_ = (
+        ("blocks", ctypes.c_uint),
+        ("threads", ctypes.c_uint),
+        ("smem_bytes", ctypes.c_size_t),
+        ("launches", ctypes.c_int),
+        ("workspace_bytes", ctypes.c_size_t),
+    )
+
+
+class KernelDecision(ctypes.Structure):
+    _fields_ = (("choice", Choice), ("plan", LaunchPlan))
+
+
+class TileFacts(ctypes.Structure):
+    _fields_ = (
+        ("block_m", ctypes.c_int32),
+        ("block_n", ctypes.c_int32),
+        ("block_k", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("blocks_per_sm", ctypes.c_int32),
+        ("name", ctypes.c_char * 24),
+    )
+
+
 class Counters(ctypes.Structure):
     _fields_ = (
         ("launches", ctypes.c_int64),
@@ -88,11 +130,15 @@ class Report(ctypes.Structure):
         ("kind", ctypes.c_char * 24),
         ("message", ctypes.c_char * 1200),
         ("counters", Counters),
+        ("kernel", ctypes.c_char * 400 * 2),
     )
 
 
 # DType of csrc/problem.h.
-DTYPES = {torch.float32: 0}
+DTYPES = {
+    dtype: index
+    for index, dtype in enumerate((torch.float32, torch.float64, torch.float16, torch.bfloat16))
+}
 
 
 def view3(tensor: torch.Tensor | None) -> View3:

@@ -1,37 +1,122 @@
-// The compile-time values of a tile, and its shared memory.
+// The compile-time values of a kernel, its tiles in shared memory, and who owns which output.
 #pragma once
 
-#include "kernels/cuda.cuh"
+#include "kernels/pack.cuh"
+#include "kernels/scalar.cuh"
+#include "kernels/simt/layouts.h"
+#include "kernels/simt/tiles.h"
+#include "kernels/sums.cuh"
 
 namespace per_step_dense::simt {
 
-template <class Scalar_, int kBlockM_, int kBlockN_, int kBlockK_, int kThreadM_, int kThreadN_>
+constexpr int min_of(int a, int b) { return a < b ? a : b; }
+constexpr int max_of(int a, int b) { return a > b ? a : b; }
+
+template <class Scalar_, class Tile>
 struct Config {
   using Scalar = Scalar_;
-  static constexpr int kBlockM = kBlockM_, kBlockN = kBlockN_, kBlockK = kBlockK_;
-  static constexpr int kThreadM = kThreadM_, kThreadN = kThreadN_;  // outputs a thread holds
-  static constexpr int kThreadsN = kBlockN / kThreadN;
-  static constexpr int kThreads = (kBlockM / kThreadM) * kThreadsN;
+  using Accum = AccumOf<Scalar>;
+  static constexpr int kBlockM = Tile::kBlockM, kBlockN = Tile::kBlockN;
+  static constexpr int kBlockK = kBlockKBytes / sizeof(Scalar);
+  static constexpr int kThreadM = Tile::kThreadM, kThreadN = Tile::kThreadN;
+  static constexpr int kThreadsM = kBlockM / kThreadM, kThreadsN = kBlockN / kThreadN;
+  static constexpr int kThreads = Tile::kThreads;
+  // float64 takes twice the registers.
+  static constexpr int kBlocksPerSm = blocks_per_sm(Tile::kBlocksPerSm, sizeof(Scalar));
+  static constexpr int kStages = Tile::kStages;
 
-  // Rows stay 16-byte aligned for vector reads, and the transposing store spreads over the banks.
-  static constexpr int kPad = 4;
+  // A warp is 8 x 4 threads, or 4 x 8: the rows of A and B it reads at a time are few enough that
+  // one access of shared memory serves them.
+  static constexpr int kLanesM = min_of(8, kThreadsM), kLanesN = 32 / kLanesM;
+  static constexpr int kWarpsN = kThreadsN / kLanesN;
 
-  // A sum of more terms than this is accumulated in two levels: sequential float32 summation of
-  // 2048 terms has 3.5 times the error of torch's own.
-  static constexpr int kTermsPerFold = 256;
+  // A thread's neighbouring outputs, and what it reads at a time of a tile whose rows are
+  // contiguous: one vector.
+  static constexpr int kVectorElems = kVectorBytes / sizeof(Scalar);
+  static constexpr int kGroupM = min_of(kVectorElems, kThreadM);
+  static constexpr int kGroupN = min_of(kVectorElems, kThreadN);
 
-  static_assert(kThreadM == 4 && kThreadN == 4, "mainloop reads one float4 of each operand");
-  static_assert(kBlockM % 4 == 0 && kBlockN % 4 == 0, "or vector reads are misaligned");
-  static_assert(kThreads % kBlockK == 0 && kThreads % kBlockM == 0 && kThreads % kBlockN == 0,
-                "or a thread's elements of an operand tile are not evenly spaced");
-  static_assert(kTermsPerFold % kBlockK == 0, "or a fold falls inside a tile");
+  // Sums in float32 take two levels; float64 has digits to spare, and no registers.
+  static constexpr bool kFolds = sizeof(Accum) == sizeof(float);
+
+  // For the column sums threads share a column, or have several.
+  static constexpr int kColumnsAThread = kBlockN <= kThreads ? 1 : kBlockN / kThreads;
+  static constexpr int kSharesAColumn = kBlockN <= kThreads ? kThreads / kBlockN : 1;
+
+  // Terms a thread reads at a time of a tile that is contiguous along k: a vector, or what the
+  // accumulators of the largest tile leave registers for.
+  static constexpr int kAccumRegisters =
+      kThreadM * kThreadN * int(sizeof(Accum) / 4) * (kFolds ? 2 : 1);
+  static constexpr int kTermsThatFit = kAccumRegisters < 128 ? kVectorElems : kFolds ? 4 : 1;
+  static constexpr int kTermsPerRead = min_of(kTermsThatFit, kVectorElems);
+
+  // Reads whose products are unrolled: about a thousand multiplications, fewer where elements are
+  // converted or wide.
+  static constexpr int kUnrolledProducts = sizeof(Scalar) == 4 ? 1024 : kFolds ? 256 : 128;
+  static constexpr int kUnrolledReads =
+      min_of(max_of(kUnrolledProducts / (kThreadM * kThreadN * kTermsPerRead), 1),
+             kBlockK / kTermsPerRead);
+
+  static_assert(kThreadsM % kLanesM == 0 && kThreadsN % kLanesN == 0, "or warps do not tile it");
+  static_assert(kTermsPerFold % kBlockK == 0, "or a fold falls inside a k-tile");
+  static_assert(kThreads % kBlockM == 0 || kBlockM % kThreads == 0, "or copies are not even");
+  static_assert(kThreads % kBlockN == 0 || kBlockN % kThreads == 0,
+                "or threads do not share the columns of B evenly");
 };
 
-template <class Config>
-struct SharedStorage {
+// An operand's tile in one stage of the pipeline. Rows are one vector longer than they need be:
+// eight rows that are read at once then lie in different banks.
+template <class Config, int kRows, Major kMajor>
+struct OperandTile {
   using Scalar = typename Config::Scalar;
-  alignas(16) Scalar a[Config::kBlockK][Config::kBlockM + Config::kPad];
-  alignas(16) Scalar b[Config::kBlockK][Config::kBlockN + Config::kPad];
+  static constexpr int kLines = kMajor == Major::kK ? kRows : Config::kBlockK;
+  static constexpr int kElems = kMajor == Major::kK ? Config::kBlockK : kRows;
+
+  alignas(kVectorBytes) Scalar line[kLines][kElems + Config::kVectorElems];
+
+  __device__ __forceinline__ Scalar* at(int row, int k) {
+    return kMajor == Major::kK ? &line[row][k] : &line[k][row];
+  }
+  __device__ __forceinline__ const Scalar* at(int row, int k) const {
+    return kMajor == Major::kK ? &line[row][k] : &line[k][row];
+  }
+};
+
+template <class Config, class Product>
+struct Stage {
+  OperandTile<Config, Config::kBlockM, Product::kMajorA> a;
+  OperandTile<Config, Config::kBlockN, Product::kMajorB> b;
+};
+
+template <class Config, class Product>
+struct Pipeline {
+  Stage<Config, Product> stage[Config::kStages];
+};
+
+// A thread's i-th row and j-th column of outputs, inside the tile. Columns come in groups of
+// neighbours, to be stored together; so do rows where A's tile is contiguous along them. Where it
+// is contiguous along k, neighbouring threads take neighbouring rows, whose banks differ.
+template <class Config>
+struct ThreadOutputs {
+  int thread_m, thread_n;
+
+  __device__ __forceinline__ ThreadOutputs() {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    thread_m = warp / Config::kWarpsN * Config::kLanesM + lane / Config::kLanesN;
+    thread_n = warp % Config::kWarpsN * Config::kLanesN + lane % Config::kLanesN;
+  }
+
+  template <Major kMajorA>
+  __device__ __forceinline__ int row(int i) const {
+    if constexpr (kMajorA == Major::kK) return thread_m + i * Config::kThreadsM;
+    constexpr int kGroup = Config::kGroupM;
+    return (i / kGroup * Config::kThreadsM + thread_m) * kGroup + i % kGroup;
+  }
+
+  __device__ __forceinline__ int column(int j) const {
+    constexpr int kGroup = Config::kGroupN;
+    return (j / kGroup * Config::kThreadsN + thread_n) * kGroup + j % kGroup;
+  }
 };
 
 }  // namespace per_step_dense::simt

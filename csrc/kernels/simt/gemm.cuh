@@ -1,6 +1,7 @@
-// Batched products of float32 matrices with any strides: c[t] = activation(a[t] b[t] + bias[t]).
+// Batched products of matrices with any strides: c[t] = activation(a[t] b[t] + bias[t]).
 //
-// A block owns one kBlockM x kBlockN tile of one step at a time, a thread 4 x 4 of its elements.
+// A block owns one kBlockM x kBlockN tile of one step and one split of the sum at a time, a thread
+// kThreadM x kThreadN of its elements (ThreadOutputs says which).
 // Preconditions: outputs overlap neither each other nor an input; the grid has at least one block.
 #pragma once
 
@@ -8,30 +9,62 @@
 
 namespace per_step_dense::simt {
 
-// Tiles of a product are numbered with n innermost: neighbours share rows of a and matrix b[t].
+// Tiles are numbered with n innermost: neighbours share rows of a and matrix b[t].
 template <class Config>
-__device__ __forceinline__ void compute_tile(const Gemm& gemm, int64_t tile,
-                                             SharedStorage<Config>& smem) {
-  const int64_t n0 = tile % gemm.tiles_n * Config::kBlockN;
-  const int64_t m_tile = tile / gemm.tiles_n % gemm.tiles_m;
-  const int64_t m0 = m_tile * Config::kBlockM;
-  const int64_t t = tile / gemm.tiles_n / gemm.tiles_m;
-  const bool wants_column_sums = gemm.column_sums.data && m_tile == 0;
+__device__ __forceinline__ Coordinates coordinates_of(int64_t tile, const TiledGemm& tiled) {
+  const int64_t m_tile = tile / tiled.tiles_n % tiled.tiles_m;
+  const int64_t matrix = tile / tiled.tiles_n / tiled.tiles_m;
+  Coordinates at;
+  at.n0 = tile % tiled.tiles_n * Config::kBlockN;
+  at.m0 = m_tile * Config::kBlockM;
+  at.t = matrix % tiled.gemm.t;
+  at.split = matrix / tiled.gemm.t;
+  at.first_k = at.split * tiled.terms;
+  at.terms = min(tiled.terms, tiled.gemm.k - at.first_k);
+  at.sums_columns = tiled.gemm.column_sums.data && m_tile == 0;
+  return at;
+}
+
+template <class Config, class Product>
+__device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t tile) {
+  using Accum = typename Config::Accum;
+  auto& smem = shared_storage<Pipeline<Config, Product>>();
+  const Coordinates at = coordinates_of<Config>(tile, tiled);
+  const ThreadOutputs<Config> outputs;
 
   Accumulators<Config> accum{};
-  mainloop(gemm, t, m0, n0, wants_column_sums, smem, accum);
-  store_tile(gemm, t, m0, n0, accum);
-  if (wants_column_sums) store_column_sums(gemm, t, n0, accum, smem);
+  mainloop(tiled, at, outputs, smem, accum);
+  if (tiled.is_split) {
+    TileStore<Accum, Config, Product>(tiled, at, outputs).store(accum);
+  } else {
+    TileStore<typename Config::Scalar, Config, Product>(tiled, at, outputs).store(accum);
+  }
+  if (at.sums_columns) store_column_sums(tiled, at, accum, reinterpret_cast<Accum*>(&smem));
 }
 
 template <class Config>
-__global__ void __launch_bounds__(Config::kThreads)
-    gemm_kernel(const __grid_constant__ GemmList list) {
-  auto& smem = shared_storage<SharedStorage<Config>>();
-  const int64_t tiles = list.tiles[0] + list.tiles[1];
+__global__ void __launch_bounds__(Config::kThreads, Config::kBlocksPerSm)
+    forward_kernel(const __grid_constant__ TiledGemm tiled) {
+  for (int64_t tile = blockIdx.x; tile < tiled.tiles; tile += gridDim.x) {
+    compute_tile<Config, Forward>(tiled, tile);
+  }
+}
+
+// One list of tiles of both products.
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads, Config::kBlocksPerSm)
+    backward_kernel(const __grid_constant__ BackwardTiles list) {
+  const bool weight_first = list.grad_weight_first;
+  const int64_t first_tiles = weight_first ? list.grad_weight.tiles : list.grad_input.tiles;
+  const int64_t tiles = list.grad_weight.tiles + list.grad_input.tiles;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const bool second = tile >= list.tiles[0];
-    compute_tile(list.gemm[second], second ? tile - list.tiles[0] : tile, smem);
+    const bool is_first = tile < first_tiles;
+    const int64_t own_tile = is_first ? tile : tile - first_tiles;
+    if (is_first == weight_first) {
+      compute_tile<Config, GradWeight>(list.grad_weight, own_tile);
+    } else {
+      compute_tile<Config, GradInput>(list.grad_input, own_tile);
+    }
   }
 }
 

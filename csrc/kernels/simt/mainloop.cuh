@@ -1,116 +1,182 @@
 // The sum over k of one output tile.
 #pragma once
 
-#include "kernels/simt/operand_tile.cuh"
+#include "kernels/simt/operand_copy.cuh"
 
 namespace per_step_dense::simt {
 
-// A sum in two levels: terms go into `recent`, which fold() adds to `total`.
-template <class Scalar>
-struct FoldedSum {
-  Scalar recent = 0, total = 0;
-
-  __device__ void fold() {
-    total += recent;
-    recent = 0;
-  }
-};
-
-// A sum that keeps what every addition rounds off (Knuth's TwoSum, which needs no order of sizes).
-// Torch adds up bias gradients by cascades, which a folded sum does not match over 10^5 terms.
-template <class Scalar>
-struct CompensatedSum {
-  Scalar sum = 0, lost = 0;
-
-  __device__ void add(Scalar term) {
-    const Scalar next = sum + term;
-    const Scalar added = next - sum;
-    lost += (sum - (next - added)) + (term - added);
-    sum = next;
-  }
-
-  // An infinite sum has lost nothing but reads inf - inf there.
-  __device__ Scalar total() const { return isfinite(sum) ? sum + lost : sum; }
-};
-
 template <class Config>
 struct Accumulators {
-  FoldedSum<typename Config::Scalar> tile[Config::kThreadM][Config::kThreadN];
-  CompensatedSum<typename Config::Scalar> column;  // this thread's share of a column of b
+  using Accum = typename Config::Accum;
+  using Tile = Accum[Config::kThreadM][Config::kThreadN];
 
-  __device__ void fold() {
+  Tile recent, total;                                     // without folds, the total is not used
+  CompensatedSum<Accum> column[Config::kColumnsAThread];  // this thread's shares of columns of B
+
+  // Two levels: `recent` has the last terms, `total` those before.
+  __device__ __forceinline__ void fold() {
+    if constexpr (Config::kFolds) {
 #pragma unroll
-    for (int i = 0; i < Config::kThreadM; ++i) {
+      for (int i = 0; i < Config::kThreadM; ++i) {
 #pragma unroll
-      for (int j = 0; j < Config::kThreadN; ++j) tile[i][j].fold();
+        for (int j = 0; j < Config::kThreadN; ++j) {
+          total[i][j] += recent[i][j];
+          recent[i][j] = 0;
+        }
+      }
+    }
+  }
+
+  __device__ __forceinline__ Tile& results() {
+    if constexpr (Config::kFolds) return total;
+    return recent;
+  }
+
+  // Row 1 becomes row 0, and so on.
+  __device__ __forceinline__ void drop_row() {
+    auto& rows = results();
+#pragma unroll
+    for (int i = 0; i + 1 < Config::kThreadM; ++i) {
+#pragma unroll
+      for (int j = 0; j < Config::kThreadN; ++j) rows[i][j] = rows[i + 1][j];
     }
   }
 };
 
-// The thread's kThreadM x kThreadN outputs begin here, inside the tile.
-template <class Config>
-__device__ __forceinline__ int thread_m() {
-  return threadIdx.x / Config::kThreadsN * Config::kThreadM;
-}
-template <class Config>
-__device__ __forceinline__ int thread_n() {
-  return threadIdx.x % Config::kThreadsN * Config::kThreadN;
-}
+// What a thread holds of an operand's tile for kTermsPerRead terms: all of them where the tile is
+// contiguous along k, one at a time where it is along the rows.
+template <class Config, int kThreadRows, class Tile, Major kMajor>
+class Fragment {
+  using Scalar = typename Config::Scalar;
+  static constexpr int kGroup = min_of(Config::kVectorElems, kThreadRows);
+  static constexpr int kElems = kMajor == Major::kK ? Config::kTermsPerRead : kGroup;
+  static constexpr int kPacks = kMajor == Major::kK ? kThreadRows : kThreadRows / kGroup;
+  using Pack = ::per_step_dense::Pack<Scalar, kElems>;
 
-template <class Config>
-__device__ __forceinline__ void multiply(const SharedStorage<Config>& smem,
+ public:
+  // Reads the pack that begins at this element of the tile.
+  __device__ __forceinline__ void read(int pack, const Scalar* smem) {
+    packs_[pack] = Pack::from_raw(*reinterpret_cast<const typename Pack::Raw*>(smem));
+  }
+
+  // The i-th of the thread's rows at the k-th of the terms.
+  __device__ __forceinline__ typename Config::Accum at(int i, int k) const {
+    return kMajor == Major::kK ? to_accum(packs_[i].elem[k])
+                               : to_accum(packs_[i / kGroup].elem[i % kGroup]);
+  }
+
+  // row_of(i): where the thread's i-th row is in the tile.
+  template <class RowOf>
+  __device__ __forceinline__ void read_terms(const Tile& tile, int k, RowOf row_of) {
+    if constexpr (kMajor == Major::kK) {
+#pragma unroll
+      for (int i = 0; i < kPacks; ++i) read(i, tile.at(row_of(i), k));
+    }
+  }
+  template <class RowOf>
+  __device__ __forceinline__ void read_term(const Tile& tile, int k, RowOf row_of) {
+    if constexpr (kMajor == Major::kRow) {
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) read(p, tile.at(row_of(p * kGroup), k));
+    }
+  }
+
+ private:
+  Pack packs_[kPacks];
+};
+
+template <class Config, class Product>
+__device__ __forceinline__ void multiply(const Stage<Config, Product>& stage,
+                                         const ThreadOutputs<Config>& outputs,
                                          Accumulators<Config>& accum) {
+  constexpr Major kMajorA = Product::kMajorA, kMajorB = Product::kMajorB;
+  const auto row = [&](int i) { return outputs.template row<kMajorA>(i); };
+  const auto column = [&](int j) { return outputs.column(j); };
+#pragma unroll(Config::kUnrolledReads)
+  for (int k0 = 0; k0 < Config::kBlockK; k0 += Config::kTermsPerRead) {
+    Fragment<Config, Config::kThreadM, decltype(stage.a), kMajorA> a;
+    Fragment<Config, Config::kThreadN, decltype(stage.b), kMajorB> b;
+    a.read_terms(stage.a, k0, row);
+    b.read_terms(stage.b, k0, column);
 #pragma unroll
-  for (int k = 0; k < Config::kBlockK; ++k) {
-    const float4 a4 = *reinterpret_cast<const float4*>(&smem.a[k][thread_m<Config>()]);
-    const float4 b4 = *reinterpret_cast<const float4*>(&smem.b[k][thread_n<Config>()]);
-    const float a[4] = {a4.x, a4.y, a4.z, a4.w}, b[4] = {b4.x, b4.y, b4.z, b4.w};
+    for (int k = 0; k < Config::kTermsPerRead; ++k) {
+      a.read_term(stage.a, k0 + k, row);
+      b.read_term(stage.b, k0 + k, column);
 #pragma unroll
-    for (int i = 0; i < Config::kThreadM; ++i) {
+      for (int i = 0; i < Config::kThreadM; ++i) {
 #pragma unroll
-      for (int j = 0; j < Config::kThreadN; ++j) accum.tile[i][j].recent += a[i] * b[j];
+        for (int j = 0; j < Config::kThreadN; ++j) accum.recent[i][j] += a.at(i, k) * b.at(j, k);
+      }
     }
   }
 }
 
-// Threads n, n + kBlockN, ... share column n, each taking its own rows.
-template <class Config>
-__device__ __forceinline__ void sum_columns(const SharedStorage<Config>& smem,
-                                            Accumulators<Config>& accum) {
-  constexpr int kShares = Config::kThreads / Config::kBlockN;
-  typename Config::Scalar sum = 0;
+// Threads n, n + kBlockN, ... share column n, each taking its own rows; or a thread has columns n,
+// n + kThreads, ...
+template <class Config, class TileB>
+__device__ __forceinline__ void sum_columns(const TileB& b, Accumulators<Config>& accum) {
+  const int share = threadIdx.x / Config::kBlockN, first = threadIdx.x % Config::kBlockN;
 #pragma unroll
-  for (int k = 0; k < Config::kBlockK; k += kShares) {
-    sum += smem.b[k + threadIdx.x / Config::kBlockN][threadIdx.x % Config::kBlockN];
+  for (int j = 0; j < Config::kColumnsAThread; ++j) {
+    typename Config::Accum sum = 0;
+#pragma unroll
+    for (int k = 0; k < Config::kBlockK; k += Config::kSharesAColumn) {
+      sum += to_accum(*b.at(first + j * Config::kThreads, k + share));
+    }
+    accum.column[j].add(sum);
   }
-  accum.column.add(sum);
 }
 
-//   fetch(0) | store(0) barrier fetch(1) multiply(0) barrier | store(1) barrier fetch(2) ...
+// The tile of outputs that a block computes, and the terms it adds up.
+struct Coordinates {
+  int64_t t, m0, n0, first_k, terms, split;
+  bool sums_columns;
+};
+
+//   copy(0) copy(1) | wait(0) barrier copy(2) multiply(0) | wait(1) barrier copy(3) multiply(1) ...
 //
-// The next tile is in flight, in registers, while this one is multiplied.
-template <class Config>
-__device__ __forceinline__ void mainloop(const Gemm& gemm, int64_t t, int64_t m0, int64_t n0,
-                                         bool wants_column_sums, SharedStorage<Config>& smem,
+// A stage is refilled after the barrier that every thread reaches when it has read it.
+template <class Config, class Product>
+__device__ __forceinline__ void mainloop(const TiledGemm& tiled, const Coordinates& at,
+                                         const ThreadOutputs<Config>& outputs,
+                                         Pipeline<Config, Product>& smem,
                                          Accumulators<Config>& accum) {
-  OperandTile<Config, Config::kBlockM> a(gemm.a, t, m0, gemm.m, gemm.k);
-  OperandTile<Config, Config::kBlockN> b(gemm.b, t, n0, gemm.n, gemm.k);
-  a.fetch();
-  b.fetch();
-  for (int64_t k = 0; k < gemm.k; k += Config::kBlockK) {
-    a.store(smem.a);
-    b.store(smem.b);
-    __syncthreads();
-    if (k + Config::kBlockK < gemm.k) {
-      a.fetch();
-      b.fetch();
+  OperandCopy<Config, Config::kBlockM, Product::kMajorA> copy_a(tiled.gemm.a, tiled.access_a, at.t,
+                                                                at.m0, tiled.gemm.m, at.first_k);
+  OperandCopy<Config, Config::kBlockN, Product::kMajorB> copy_b(tiled.gemm.b, tiled.access_b, at.t,
+                                                                at.n0, tiled.gemm.n, at.first_k);
+  int64_t k_left = at.terms;  // to be multiplied
+  const auto copy = [&](int stage, int tiles_ahead) {
+    const int64_t k_to_copy = k_left - tiles_ahead * Config::kBlockK;
+    if (k_to_copy > 0) {
+      const int k_inside = int(min(k_to_copy, int64_t(Config::kBlockK)));
+      copy_a.issue(smem.stage[stage].a, k_inside);
+      copy_b.issue(smem.stage[stage].b, k_inside);
     }
-    if (gemm.m > 0) multiply(smem, accum);
-    if (wants_column_sums) sum_columns(smem, accum);
-    if ((k + Config::kBlockK) % Config::kTermsPerFold == 0) accum.fold();
+    ptx::cp_async_commit_group();
+  };
+
+#pragma unroll 1
+  for (int stage = 0; stage < Config::kStages - 1; ++stage) copy(stage, stage);
+  int read = 0, refill = Config::kStages - 1;
+  int terms_to_fold = kTermsPerFold;
+  for (; k_left > 0; k_left -= Config::kBlockK) {
+    ptx::cp_async_wait_group<Config::kStages - 2>();
     __syncthreads();
+    copy(refill, Config::kStages - 1);
+    if (tiled.gemm.m > 0) multiply(smem.stage[read], outputs, accum);
+    if (at.sums_columns) sum_columns(smem.stage[read].b, accum);
+    terms_to_fold -= Config::kBlockK;
+    if (terms_to_fold == 0) {
+      accum.fold();
+      terms_to_fold = kTermsPerFold;
+    }
+    read = read + 1 == Config::kStages ? 0 : read + 1;
+    refill = refill + 1 == Config::kStages ? 0 : refill + 1;
   }
   accum.fold();
+  ptx::cp_async_wait_group<0>();
+  __syncthreads();  // the block's next tile, or the column sums, will write there
 }
 
 }  // namespace per_step_dense::simt

@@ -28,13 +28,16 @@ inline void __syncwarp(uint32_t mask = 0xffffffffu) { ::emulator::sync_warp(mask
 
 namespace emulator {
 
+// A value of 64 bits travels as two of 32, as on the GPU.
 template <class T>
 T shuffle_value(Shuffle mode, uint32_t mask, T value, int operand, int width) {
-  static_assert(sizeof(T) == sizeof(uint32_t), "only 32-bit values are shuffled so far");
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  bits = shuffle(mode, mask, bits, operand, width);
-  std::memcpy(&value, &bits, sizeof bits);
+  constexpr size_t kWords = sizeof(T) / sizeof(uint32_t);
+  static_assert(sizeof(T) == kWords * sizeof(uint32_t) && kWords <= 2,
+                "CUDA shuffles no such type");
+  uint32_t words[kWords];
+  std::memcpy(words, &value, sizeof words);
+  for (uint32_t& word : words) word = shuffle(mode, mask, word, operand, width);
+  std::memcpy(&value, words, sizeof words);
   return value;
 }
 
@@ -70,6 +73,7 @@ inline int __all_sync(uint32_t mask, int predicate) {
 
 constexpr float2 make_float2(float x, float y) { return {x, y}; }
 constexpr float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+constexpr uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 constexpr uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 // CUDA has these without a namespace.

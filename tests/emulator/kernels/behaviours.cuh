@@ -54,13 +54,14 @@ __global__ void read_fresh_workspace(const BehaviourParams params) {
   copy_rows(params);
   ptx::ld_global_nc(params.workspace + threadIdx.x);
 }
-__global__ void reuse_workspace(const BehaviourParams params) {
+__global__ void write_workspace_twice(const BehaviourParams params) {
   copy_rows(params);
   ptx::st_global(params.workspace + threadIdx.x, 1.f);
-  __syncthreads();
-  ptx::ld_global_nc(params.workspace + (threadIdx.x + 1) % 32);
-  __syncthreads();
   ptx::st_global(params.workspace + threadIdx.x, 2.f);
+}
+__global__ void read_what_the_launch_writes(const BehaviourParams params) {
+  ptx::st_global(params.workspace + threadIdx.x, 1.f);
+  ptx::ld_global_nc(params.workspace + threadIdx.x);
 }
 __global__ void read_misaligned_vector(const BehaviourParams params) {
   ptx::ld_global_nc(reinterpret_cast<const float2*>(params.input + 1));
@@ -173,6 +174,8 @@ __global__ void shuffles(const BehaviourParams params) {
   expect(__shfl_down_sync(all, lane, 1, 4) == (lane % 4 == 3 ? lane : lane + 1),
          "shfl.down of width 4");
   expect(__shfl_xor_sync(all, 0.5f * lane, 1) == 0.5f * (lane ^ 1), "shfl of a float");
+  expect(__shfl_xor_sync(all, 1.0 + lane * 1e-12, 2) == 1.0 + (lane ^ 2) * 1e-12,
+         "shfl of a double");
   expect(__ballot_sync(all, lane % 3 == 0) == 0x49249249u, "vote.ballot");
   expect(__any_sync(all, lane == 31) && !__all_sync(all, lane == 31), "vote.any, vote.all");
 }

@@ -23,6 +23,7 @@ struct LaunchRequest {
   size_t smem_bytes;
   void (*run_thread)(void* arguments);  // the kernel's body for the current thread
   void* arguments;
+  const void* kernel;
 };
 cudaError_t launch(const LaunchRequest& request);
 

@@ -137,7 +137,8 @@ void GlobalMemory::check_read(const void* pointer, size_t bytes) {
   if (buffer == nullptr) fail_read(address, bytes, 0);
   const uint8_t* const state = &buffer->state[address - buffer->begin];
   for (size_t byte = 0; byte < bytes; ++byte) {
-    if ((state[byte] & kReadable) == 0) fail_read(address + byte, bytes, state[byte]);
+    const bool changes = (state[byte] & kWrittenNow) != 0;
+    if ((state[byte] & kReadable) == 0 || changes) fail_read(address + byte, bytes, state[byte]);
   }
 }
 
@@ -189,6 +190,9 @@ void GlobalMemory::fail_read(uintptr_t address, size_t bytes, uint8_t state) con
   char where[160];
   describe(address, where, sizeof where);
   if ((state & kOnce) != 0) fail("gmem-read", "a %zu-byte read of an output, %s", bytes, where);
+  if ((state & kWrittenNow) != 0) {
+    fail("gmem-race", "a %zu-byte read of what the same launch writes, %s", bytes, where);
+  }
   if ((state & kWritable) != 0) {
     fail("gmem-read", "a %zu-byte read of a workspace before it was written, %s", bytes, where);
   }

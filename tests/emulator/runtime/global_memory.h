@@ -8,9 +8,11 @@
 namespace emulator {
 
 enum class BufferRole : int32_t {
-  kInput,      // read only
-  kOutput,     // every element is written exactly once, none is read
-  kWorkspace,  // read and written, but read only after it was written
+  kInput,   // read only
+  kOutput,  // every element is written exactly once, none is read
+  // Read and written, but read only after another launch has written it: loads take the read-only
+  // path, and blocks do not wait for each other.
+  kWorkspace,
 };
 
 // A tensor with at most three dimensions; an absent one has extent 1. Strides count elements and

@@ -1,4 +1,6 @@
 // Running a grid: what the driver checks, then every block in turn.
+#include <dlfcn.h>
+
 #include <cstdio>
 
 #include "runtime/block.h"
@@ -38,6 +40,14 @@ bool is_launchable(const LaunchRequest& request, char* message, size_t message_b
   return true;
 }
 
+// By its mangled name, which is nvcc's as well; none where the program exports no symbols.
+void name_kernel(Report& report, const void* kernel) {
+  const int64_t launch = report.counters.launches;
+  Dl_info info;
+  if (launch >= kNamedKernels || dladdr(kernel, &info) == 0 || info.dli_sname == nullptr) return;
+  std::snprintf(report.kernel[launch], sizeof report.kernel[launch], "%s", info.dli_sname);
+}
+
 }  // namespace
 
 const dim3& grid_extent() { return running_grid; }
@@ -45,7 +55,8 @@ const dim3& block_extent() { return running_block; }
 
 cudaError_t launch(const LaunchRequest& request) {
   Session& session = this_session();
-  ++session.report.counters.launches;
+  name_kernel(session.report, request.kernel);
+  if (session.report.counters.launches++ == 0) session.first_launch = request;
   char message[128];
   if (!is_launchable(request, message, sizeof message)) {
     session.record_failure("launch", message);

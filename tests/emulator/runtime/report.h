@@ -14,11 +14,14 @@ struct Counters {
   int64_t mmas;
 };
 
+inline constexpr int kNamedKernels = 2;
+
 struct Report {
   int32_t ok;
   char kind[24];       // "deadlock", "smem-oob", "gmem-write", ...: see README.md
   char message[1200];  // empty when ok
   Counters counters;
+  char kernel[kNamedKernels][400];  // mangled names of the first ones launched
 };
 
 }  // namespace emulator

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda_runtime_api.h"
+#include "runtime/device.h"
 #include "runtime/global_memory.h"
 #include "runtime/report.h"
 #include "runtime/schedule.h"
@@ -29,6 +30,7 @@ class Session {
   const Schedule schedule;
   Report& report;
   GlobalMemory memory;
+  LaunchRequest first_launch{};
 };
 
 Session& this_session();

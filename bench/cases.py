@@ -1,0 +1,72 @@
+"""The sizes that the package is measured and explained on: other people's uses of such layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer: x (B, T, I), weight (T, I, O), bias (T, O)."""
+
+    name: str
+    batch: int
+    steps: int
+    in_features: int
+    out_features: int
+    dtype: torch.dtype
+    source: str
+    """Who computes such a layer."""
+    allows_tf32: bool = False
+    """Whether float32's users ask for TF32, which the rivals may then use."""
+
+    @property
+    def sizes(self) -> str:
+        """B,T,I,O."""
+        return f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+
+    def tensors(
+        self, device: torch.device | str
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x, weight and bias with random values, or none on the device "meta"."""
+        shapes = (
+            (self.batch, self.steps, self.in_features),
+            (self.steps, self.in_features, self.out_features),
+            (self.steps, self.out_features),
+        )
+        x, weight, bias = (torch.randn(shape, dtype=self.dtype, device=device) for shape in shapes)
+        return x, weight, bias
+
+
+_F32, _F64 = torch.float32, torch.float64
+_F16, _BF16 = torch.float16, torch.bfloat16
+
+CASES: Final = (
+    Case("seed", 32, 10, 4, 8, _F32, "examples/question.py"),
+    Case("seed, big batch", 65536, 10, 4, 8, _F32, "the same with all of the data at once"),
+    Case("LTSF electricity", 16, 321, 336, 96, _F32, "LTSF-Linear --individual, a layer a channel"),
+    Case("LTSF traffic", 16, 862, 336, 720, _F32, "LTSF-Linear --individual", allows_tf32=True),
+    Case("rtdl NLinear", 256, 54, 96, 24, _F32, "rtdl_num_embeddings, tabular data"),
+    Case("rtdl NLinear, bf16", 1024, 136, 96, 24, _BF16, "rtdl_num_embeddings, tabular data"),
+    Case("TabM packed", 256, 32, 512, 512, _F32, "TabM, an ensemble of 32", allows_tf32=True),
+    Case("TabM packed, bf16", 1024, 32, 512, 512, _BF16, "TabM, an ensemble of 32"),
+    Case("TabM head", 256, 32, 512, 1, _BF16, "TabM, one output a member"),
+    Case("PETS ensemble", 256, 7, 200, 200, _F32, "mbrl-lib's EnsembleLinearLayer"),
+    Case("FBGEMM default", 2048, 25, 256, 100, _F16, "FBGEMM's permute102_baddbmm_permute102"),
+    Case("ads tower", 8192, 26, 512, 256, _BF16, "a tower for each feature"),
+    Case("ads per-feature", 16384, 128, 64, 64, _BF16, "a layer for each feature"),
+    Case("MLA absorb, decode", 64, 128, 512, 128, _BF16, "DeepGEMM's einsum bhd,hdr->bhr"),
+    Case("GEMV", 1, 256, 1024, 1024, _BF16, "a stream of weights"),
+    Case("weight stream B=8", 8, 256, 1024, 1024, _BF16, "a stream of weights"),
+    Case("weight stream B=64", 64, 128, 2048, 1024, _BF16, "a stream of weights"),
+    Case("pytorch #187093", 640, 32, 1024, 2048, _BF16, "pytorch issue 187093"),
+    Case("compute", 8192, 16, 2048, 2048, _BF16, "the most products for the bytes"),
+    Case("ragged", 1000, 37, 131, 77, _BF16, "no size a multiple of 8"),
+    Case("I % 8 != 0", 4097, 24, 30, 50, _BF16, "rows of x 4-byte aligned, T * I a multiple of 8"),
+    Case("daily", 333, 365, 63, 33, _F32, "a layer for each day of a year"),
+    Case("float64", 1024, 12, 256, 256, _F64, "scientific computing"),
+    Case("SGEMM", 4096, 8, 1024, 1024, _F32, "the most float32 products for the bytes"),
+)

@@ -1,0 +1,91 @@
+"""What ``psd.explain`` says of the benchmark's shapes, as a Markdown table; times in microseconds.
+
+python -m bench.explain_shapes                       prints it
+python -m bench.explain_shapes --check  docs/design.md   fails where the file says otherwise
+python -m bench.explain_shapes --update docs/design.md   puts it there
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import per_step_dense as psd
+
+from .cases import CASES, Case
+
+ARCHITECTURE = "sm_90"
+BEGIN = "<!-- begin: python -m bench.explain_shapes -->"
+END = "<!-- end -->"
+HEADER = "| # | case | B,T,I,O | dtype | forward | floor, us | est. | backward | floor, us | est. |"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints, checks or updates the table; 1 where a checked file differs."""
+    parser = argparse.ArgumentParser(prog="python -m bench.explain_shapes")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", type=Path, metavar="FILE")
+    what.add_argument("--update", type=Path, metavar="FILE")
+    options = parser.parse_args(argv)
+    if options.check:
+        text = options.check.read_text()
+        if with_table(text) == text:
+            return 0
+        print(
+            f"{options.check} is out of date: python -m bench.explain_shapes "
+            f"--update {options.check}",
+            file=sys.stderr,
+        )
+        return 1
+    if options.update:
+        options.update.write_text(with_table(options.update.read_text()))
+    else:
+        print(format_table())
+    return 0
+
+
+def with_table(text: str) -> str:
+    """The text with the table of today between its markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"there are no markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{format_table()}\n{END}{after}"
+
+
+def format_table() -> str:
+    """A row a case."""
+    lines = [HEADER, "| --- " * HEADER.count(" | ") + "| --- |"]
+    for number, case in enumerate(CASES, start=1):
+        plan = explain_case(case)
+        dtype = str(case.dtype).removeprefix("torch.")
+        cells = [str(number), case.name, case.sizes, dtype, *describe(plan)]
+        assert plan.backward is not None  # every size has one, for nothing is forced
+        cells += describe(plan.backward)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def explain_case(case: Case) -> psd.Plan:
+    """Its plan, from meta tensors."""
+    return psd.explain(*case.tensors("meta"), arch=ARCHITECTURE)
+
+
+def describe(plan: psd.Plan) -> list[str]:
+    """The kernel, and its times."""
+    kernel = plan.kernel if plan.tile is None else f"{plan.kernel} {plan.tile}"
+    if any(count > 1 for count in plan.splits):
+        kernel += f", split {'/'.join(map(str, plan.splits))}"
+    return [kernel, *map(format_us, (plan.floor_us, plan.estimate_us))]
+
+
+def format_us(us: float | None) -> str:
+    """Three digits, and no exponent."""
+    assert us is not None  # CUDA plans have both
+    return f"{us:.0f}" if us >= 100 else f"{us:#.2g}" if us < 10 else f"{us:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+// The parts of the cost model: what each family makes of a problem. Microseconds.
+#pragma once
+
+#include "architecture.h"
+#include "choice.h"
+#include "kernels/gemm.h"
+#include "kernels/launch_shape.h"
+#include "problem.h"
+
+namespace per_step_dense::cost {
+
+// From one kernel to the next in a stream; measured on an H100.
+inline constexpr double kLaunchUs = 2.1;
+
+// Before a block's first product and after its last, and from asking global memory to having:
+// guesses, to be fitted on a GPU.
+inline constexpr double kPrologueUs = 0.8, kEpilogueUs = 0.8, kLatencyUs = 0.6;
+
+inline constexpr double kUs = 1e6;  // microseconds a second
+
+// The products of a problem by Product; one that is not wanted does nothing.
+struct Products {
+  Gemm gemm[kMaxProducts];
+};
+
+inline Products products_of(const ForwardProblem& problem) {
+  return {{forward_product(problem), {}}};
+}
+inline Products products_of(const BackwardProblem& problem) {
+  return {{grad_input_product(problem), grad_weight_product(problem)}};
+}
+
+// What the FMA units of one multiprocessor reach, per second.
+inline double fma_flops_of_an_sm(DType dtype, const Architecture& architecture) {
+  return (dtype == DType::kFloat64 ? architecture.fp64_flops : architecture.fp32_flops) /
+         architecture.sms;
+}
+
+// The longer of the times that multiprocessors and L2 need; launches and global memory come on top.
+double simt_us(const Products& products, const Choice& choice, DType dtype,
+               const Architecture& architecture);
+double tiny_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
+               const Architecture& architecture);
+
+// All of what ATen does: a batched product each, then passes for bias, order and activation.
+double library_us(const ForwardProblem& problem, const Architecture& architecture);
+double library_us(const BackwardProblem& problem, const Architecture& architecture);
+
+}  // namespace per_step_dense::cost

@@ -1,0 +1,41 @@
+// Which family of kernels a thread asks for: what use_kernel sets and the ops' `kernel` overrides.
+#pragma once
+
+#include <string_view>
+
+#include "choice.h"
+
+namespace per_step_dense {
+
+// The families that may be asked for by name.
+inline constexpr KernelFamily kNamedFamilies[] = {KernelFamily::kAuto, KernelFamily::kReference,
+                                                  KernelFamily::kSimt, KernelFamily::kTiny};
+
+// Refuses other names with a ValueError that lists these.
+KernelFamily parse_kernel(std::string_view name);
+
+// The calling thread's; kAuto unless something else was set.
+KernelFamily kernel_in_force();
+
+// Returns what was in force before.
+KernelFamily exchange_kernel_in_force(KernelFamily family);
+
+// What an op's `kernel` comes to: the family it names, or for "auto" the thread's.
+inline KernelFamily resolve_kernel(std::string_view name) {
+  const KernelFamily family = parse_kernel(name);
+  return family == KernelFamily::kAuto ? kernel_in_force() : family;
+}
+
+// Puts a family in force while it lives.
+class KernelGuard {
+ public:
+  explicit KernelGuard(KernelFamily family) : before_(exchange_kernel_in_force(family)) {}
+  ~KernelGuard() { exchange_kernel_in_force(before_); }
+  KernelGuard(const KernelGuard&) = delete;
+  KernelGuard& operator=(const KernelGuard&) = delete;
+
+ private:
+  KernelFamily before_;
+};
+
+}  // namespace per_step_dense

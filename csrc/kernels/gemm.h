@@ -1,0 +1,54 @@
+// A batched product, as the kernels see it, whatever it is of the layer:
+//
+//   forward        y[t]  = x[t]   weight[t]      M = B, N = O, K = I
+//   grad-input     dx[t] = dz[t]  weight[t]^T    M = B, N = I, K = O
+//   grad-weight    dw[t] = x[t]^T dz[t]          M = I, N = O, K = B
+//
+// The bias gradient is the column sums of grad-weight's b, which is dz.
+#pragma once
+
+#include <cstdint>
+
+#include "activation.h"
+#include "problem.h"
+
+namespace per_step_dense {
+
+// A[t] (rows m) or B[t] transposed (rows n): both are read as rows x k.
+struct Operand {
+  const void* data;
+  int64_t stride_t, stride_row, stride_k;
+};
+
+struct Matrix {
+  void* data;  // null: absent
+  int64_t stride_t, stride_m, stride_n;
+};
+
+struct Vector {
+  void* data;  // null: absent
+  int64_t stride_t, stride_n;
+};
+
+// c[t] = activation(a[t] b[t] + bias[t])
+struct Gemm {
+  int64_t t, m, n, k;
+  Operand a;           // (T, M, K)
+  Operand b;           // (T, N, K)
+  Matrix c;            // (T, M, N), or absent where only the column sums are wanted
+  Matrix z;            // (T, M, N) the value before the activation, or absent
+  Vector bias;         // (T, N), or absent
+  Vector column_sums;  // (T, N) = b summed over k, or absent
+  Activation activation;
+};
+
+// The products of a problem. One that is not wanted has neither c nor column sums.
+Gemm forward_product(const ForwardProblem& problem);
+Gemm grad_input_product(const BackwardProblem& problem);
+Gemm grad_weight_product(const BackwardProblem& problem);
+
+inline bool is_wanted(const Gemm& gemm) { return gemm.c.data || gemm.column_sums.data; }
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace per_step_dense

@@ -1,0 +1,30 @@
+// Launching a work by the kernels of one element type. Each type has a source file of its own, so
+// that they compile side by side.
+#pragma once
+
+#include "kernels/launch.cuh"
+#include "kernels/simt/gemm.cuh"
+
+namespace per_step_dense::simt {
+
+template <class Scalar>
+cudaError_t launch_forward(const ForwardWork& work, int tile, cudaStream_t stream) {
+  cudaError_t status = cudaErrorInvalidValue;
+  visit_type_at(Tiles{}, tile, [&](auto type) {
+    using Config = simt::Config<Scalar, decltype(type)>;
+    status = launch(forward_kernel<Config>, work.plan.shape, work.tiles, stream);
+  });
+  return status;
+}
+
+template <class Scalar>
+cudaError_t launch_backward(const BackwardWork& work, int tile, cudaStream_t stream) {
+  cudaError_t status = cudaErrorInvalidValue;
+  visit_type_at(Tiles{}, tile, [&](auto type) {
+    using Config = simt::Config<Scalar, decltype(type)>;
+    status = launch(backward_kernel<Config>, work.plan.shape, work.tiles, stream);
+  });
+  return status;
+}
+
+}  // namespace per_step_dense::simt

@@ -1,0 +1,24 @@
+// How each product's operands lie in shared memory. Pure host code.
+#pragma once
+
+namespace per_step_dense::simt {
+
+// How an operand's tile lies in shared memory, which is how its matrix usually lies in global
+// memory: along k, or along its rows (m of A, n of B).
+enum class Major { kK, kRow };
+
+// The products. Only the forward has a bias, a pre-activation and an activation.
+struct Forward {
+  static constexpr Major kMajorA = Major::kK, kMajorB = Major::kRow;
+  static constexpr bool kActivates = true;
+};
+struct GradInput {
+  static constexpr Major kMajorA = Major::kK, kMajorB = Major::kK;
+  static constexpr bool kActivates = false;
+};
+struct GradWeight {
+  static constexpr Major kMajorA = Major::kRow, kMajorB = Major::kRow;
+  static constexpr bool kActivates = false;
+};
+
+}  // namespace per_step_dense::simt

@@ -1,0 +1,116 @@
+// What becomes of a thread's sums: bias, activation and stores, or parts of a split sum.
+#pragma once
+
+#include "kernels/output.cuh"
+#include "kernels/tiny/place.cuh"
+#include "kernels/tiny/sums.cuh"
+#include "kernels/tiny/vector.cuh"
+
+namespace per_step_dense::tiny {
+
+// A row's neighbouring outputs. Scalar is what they are stored as.
+template <class Scalar, int kColumns>
+__device__ __forceinline__ void store_columns(const Matrix& matrix, int64_t first_elem,
+                                              const Place& place, int m, int columns,
+                                              bool by_vectors,
+                                              const AccumOf<Scalar> (&values)[kColumns]) {
+  Scalar elems[kColumns];
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) elems[j] = from_accum<Scalar>(values[j]);
+  Scalar* gmem = element_at<Scalar>(matrix, place.t, m, place.n) + first_elem;
+  if (by_vectors && columns >= kColumns) {
+    store_vectors(gmem, elems);
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) {
+    if (j < columns) ptx::st_global(gmem + j * matrix.stride_n, elems[j]);
+  }
+}
+
+template <class Config>
+struct Bias {
+  typename Config::Scalar column[Config::kColumns];
+
+  // Read before the sums are begun, so that nobody waits for it afterwards.
+  __device__ __forceinline__ Bias(const Item& item, const Place& place) {
+    using Scalar = typename Config::Scalar;
+    const Vector& bias = item.gemm.bias;
+#pragma unroll
+    for (int j = 0; j < Config::kColumns; ++j) {
+      const bool is_there = bias.data && place.n + j < item.n;
+      column[j] = is_there
+                      ? ptx::ld_global_nc<Scalar>(element_at<Scalar>(bias, place.t, place.n + j))
+                      : Scalar{};
+    }
+  }
+};
+
+template <class Config>
+__device__ __forceinline__ void store_row(const Item& item, const Place& place, int m,
+                                          const Bias<Config>& bias,
+                                          typename Config::Accum (&values)[Config::kColumns]) {
+  using Scalar = typename Config::Scalar;
+  using Accum = typename Config::Accum;
+  const Gemm& gemm = item.gemm;
+  const int columns = item.n - place.n;
+  if (item.is_split) {
+    store_columns<Accum>(gemm.c, place.split * item.part_elems, place, m, columns,
+                         item.stores_vectors_of_c, values);
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < Config::kColumns; ++j) values[j] += to_accum(bias.column[j]);
+  if (gemm.z.data) {
+    store_columns<Scalar>(gemm.z, 0, place, m, columns, item.stores_vectors_of_z, values);
+  }
+#pragma unroll
+  for (int j = 0; j < Config::kColumns; ++j) values[j] = activate(gemm.activation, values[j]);
+  store_columns<Scalar>(gemm.c, 0, place, m, columns, item.stores_vectors_of_c, values);
+}
+
+template <class Config>
+__device__ __forceinline__ void store_column_sums(const Item& item, const Place& place,
+                                                  const Totals<Config>& totals) {
+  using Scalar = typename Config::Scalar;
+  using Accum = typename Config::Accum;
+  const Vector& sums = item.gemm.column_sums;
+#pragma unroll
+  for (int j = 0; j < Config::kColumns; ++j) {
+    const int n = place.n + j;
+    if (n >= item.n) break;
+    if (item.is_split) {
+      ptx::st_global(element_at<Accum>(sums, place.t, n) + place.split * item.column_sum_part_elems,
+                     totals.column[j]);
+    } else {
+      ptx::st_global(element_at<Scalar>(sums, place.t, n), from_accum<Scalar>(totals.column[j]));
+    }
+  }
+}
+
+// The slices of a unit share its rows.
+template <class Config>
+__device__ __forceinline__ void store(const Item& item, const Place& place, int slices,
+                                      const Bias<Config>& bias, Totals<Config>& totals) {
+  // A loop and not a sequence, or the activations' code would be there once a row: the row whose
+  // turn it is moves to where the registers' names are known.
+#pragma unroll 1
+  for (int row = 0; row < kRows; ++row) {
+    const bool is_own = (row & (slices - 1)) == place.slice;
+    if (is_own && place.m + row < item.m) {
+      store_row<Config>(item, place, place.m + row, bias, totals.product[0]);
+    }
+#pragma unroll
+    for (int next = 1; next < kRows; ++next) {
+#pragma unroll
+      for (int j = 0; j < Config::kColumns; ++j) {
+        totals.product[next - 1][j] = totals.product[next][j];
+      }
+    }
+  }
+  if (item.gemm.column_sums.data && place.m == 0 && place.slice == 0) {
+    store_column_sums(item, place, totals);
+  }
+}
+
+}  // namespace per_step_dense::tiny

@@ -1,0 +1,137 @@
+"""The instantiations of the kernels, and how their emulated results are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cases
+import emulator
+import torch
+import truth
+from emulator.structs import TileFacts
+from tolerance import assert_as_close_as_torch
+from torch import Tensor
+
+FAMILIES = ("simt", "tiny")
+ALL = (True, True, True)
+
+Sizes = tuple[int, int, int, int]  # B, T, I, O
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]  # dx, dweight, dbias
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One tile of one family in one dtype, forward and backward."""
+
+    family: str
+    tile: int
+    dtype: torch.dtype
+    facts: TileFacts
+
+    def __str__(self) -> str:
+        tile = self.facts.name.decode().replace(" ", "_")
+        return f"{self.family}-{tile}-{cases.dtype_id(self.dtype)}"
+
+    def forward(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        activation: str = "none",
+        **options,
+    ) -> tuple[Tensor, Tensor | None]:
+        result = emulator.forward(
+            x, weight, bias, activation, kernel=self.family, tile=self.tile, **options
+        )
+        self._assert_chosen()
+        return result
+
+    def backward(
+        self,
+        dz: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        mask: tuple[bool, bool, bool] = ALL,
+        **options,
+    ) -> Gradients:
+        result = emulator.backward(
+            dz, x, weight, mask, kernel=self.family, tile=self.tile, **options
+        )
+        self._assert_chosen()
+        return result
+
+    def _assert_chosen(self) -> None:
+        library = emulator.default_library()
+        chosen = library.families[library.choice.family], library.choice.tile
+        assert chosen == (self.family, self.tile)
+
+
+KERNELS = [
+    Kernel(family, index, dtype, facts)
+    for family in FAMILIES
+    for dtype in cases.DTYPES
+    for index, facts in enumerate(emulator.default_library().tiles(family, dtype))
+]
+
+
+def torchs_bmm(a: Tensor, b: Tensor) -> Tensor:
+    """Torch's product of (T, M, K) and (T, K, N), as its matrix-matrix routine has it: a product
+    with a vector is added up in many lanes, which no kernel of tiles does."""
+    rows, columns = a.size(1), b.size(2)
+    a = a.repeat(1, 16, 1) if 0 < rows < 16 else a
+    b = b.repeat(1, 1, 16) if 0 < columns < 16 else b
+    return torch.bmm(a, b)[:, :rows, :columns]
+
+
+def torchs_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    z = torchs_bmm(x.transpose(0, 1), weight).transpose(0, 1)
+    return z if bias is None else z + bias
+
+
+def torchs_gradients(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    dx = torchs_bmm(dz.transpose(0, 1), weight.mT).transpose(0, 1)
+    return dx, torchs_bmm(x.permute(1, 2, 0), dz.transpose(0, 1)), dz.sum(0)
+
+
+def assert_gradients_match_fp64(
+    kernel: Kernel,
+    dz: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    mask: tuple[bool, bool, bool] = ALL,
+    **options,
+) -> None:
+    actual = kernel.backward(dz, x, weight, mask, **options)
+    torchs = torchs_gradients(dz, x, weight)
+    exact = torchs_gradients(dz.double(), x.double(), weight.double())
+    for wanted, *results in zip(mask, actual, torchs, exact, strict=True):
+        if wanted:
+            assert_as_close_as_torch(*results)
+        else:
+            assert results[0] is None
+
+
+def activation_named(name: str) -> Callable[[Tensor], Tensor]:
+    return truth.ACTIVATIONS[None if name == "none" else name]
+
+
+def assert_forward_matches_fp64(
+    kernel: Kernel, arguments: cases.Arguments, activation: str = "none", **options
+) -> None:
+    y, z = kernel.forward(*arguments, activation, want_z=True, **options)
+    act = activation_named(activation)
+    torchs_z, exact_z = torchs_product(*arguments), torchs_product(*map(truth.in_fp64, arguments))
+    assert_as_close_as_torch(z, torchs_z, exact_z)
+    # In float64 there is no truth but torch's own result, whose z is no closer to it than ours.
+    exact_z = z if kernel.dtype is torch.float64 else exact_z
+    assert_as_close_as_torch(y, act(torchs_z), act(exact_z))
+
+
+def assert_both_match_fp64(kernel: Kernel, sizes: Sizes, **options) -> None:
+    """Forward with a bias and backward, on contiguous arguments."""
+    b, t, _, o = sizes
+    arguments = cases.of_sizes(*sizes, kernel.dtype, "cpu")
+    assert_forward_matches_fp64(kernel, arguments, **options)
+    dz = cases.New(kernel.dtype, "cpu")(b, t, o)
+    assert_gradients_match_fp64(kernel, dz, arguments.x, arguments.weight, **options)

@@ -1,0 +1,17 @@
+"""The faults that test_emulator_selftest.py plants, each an edit or two of a source.
+
+A fault names what to run: a scenario of scenarios.py, or an example kernel. Texts are quoted from
+the sources; where a source changes, its quotation here changes with it, or planting fails.
+"""
+
+from __future__ import annotations
+
+from .common import ONE_BLOCK, Fault
+from .examples import EXAMPLE_FAULTS
+from .shared import SHARED_FAULTS
+from .simt import SIMT_FAULTS
+from .tiny import TINY_FAULTS
+
+PACKAGE_FAULTS = {**SIMT_FAULTS, **TINY_FAULTS, **SHARED_FAULTS}
+
+__all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]

@@ -1,0 +1,111 @@
+"""Faults in what the families share: split sums, products, the activation's gradient."""
+
+from __future__ import annotations
+
+from ..mutation import Mutation
+from .common import ONE_BLOCK, Fault
+
+KERNELS = "csrc/kernels/"
+SPLIT_SUM = KERNELS + "split_sum.cuh"
+WORKSPACE = KERNELS + "split_workspace.h"
+ACTIVATION_BACKWARD = KERNELS + "activation_backward.cuh"
+
+
+def _fault(scenario: str, file: str, old: str, new: str, occurrence: int = 0) -> Fault:
+    return Fault(scenario, (Mutation(file, old, new, occurrence),))
+
+
+SHARED_FAULTS: dict[str, Fault] = {
+    "split sum: the first part is left out": _fault(
+        "split forward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 1
+    ),
+    "split sum: the last part is left out": _fault(
+        "split forward", SPLIT_SUM, "split < sum.splits;", "split < sum.splits - 1;", 1
+    ),
+    "split sum: a part too many": _fault(
+        "split forward", SPLIT_SUM, "split < sum.splits;", "split <= sum.splits;", 1
+    ),
+    "split sum: the parts are as far apart as the column sums'": _fault(
+        "split backward", SPLIT_SUM, "part += outputs", "part += sum.gemm.t * sum.gemm.n"
+    ),
+    "split sum: no bias": _fault(
+        "split forward", SPLIT_SUM, "total + bias_at<Scalar>(sum.gemm, t, n)", "total"
+    ),
+    "split sum: the row is not wrapped into its step": _fault(
+        "split forward", SPLIT_SUM, "m = row % sum.gemm.m", "m = row"
+    ),
+    "split sum: the step is counted by columns": _fault(
+        "split forward", SPLIT_SUM, "t = row / sum.gemm.m", "t = row / sum.gemm.n"
+    ),
+    "workspace: the activation is applied to each part": _fault(
+        "split forward", WORKSPACE, "    gemm.activation = Activation::kNone;\n", ""
+    ),
+    "workspace: the bias is added to each part": _fault(
+        "split forward", WORKSPACE, "    gemm.bias = {};\n", ""
+    ),
+    "split sum: a part of the column sums is left out": _fault(
+        "split backward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 2
+    ),
+    "split sum: the column sums are read from the outputs' parts": _fault(
+        "split backward", SPLIT_SUM, "(sum.column_sum_parts)", "(sum.parts)"
+    ),
+    "split sum: the second product is counted from the first's": _fault(
+        "split backward", SPLIT_SUM, "product ? element - first : element", "element"
+    ),
+    "split sum: the column sums are counted from the outputs": _fault(
+        "split backward", SPLIT_SUM, "index - outputs, work", "index, work"
+    ),
+    "split sum: the elements of the second product are forgotten": _fault(
+        "split backward", SPLIT_SUM, "+ work.outputs[1] + work.column_sums[1]", ""
+    ),
+    "split sum: one element too many": _fault(
+        "split backward", SPLIT_SUM, "element < elements", "element <= elements"
+    ),
+    "split sum: a thread does not go on to its next element": Fault(
+        "split forward",
+        (
+            ONE_BLOCK,
+            Mutation(SPLIT_SUM, "element += step", "element += elements"),
+        ),
+    ),
+    "split sum: not launched": _fault(
+        "split forward", KERNELS + "split_sum.cu", "if (elements == 0)", "if (elements != 0)"
+    ),
+    "output: z is what comes after the activation": _fault(
+        "split forward",
+        KERNELS + "output.cuh",
+        "from_accum<Scalar>(z)",
+        "from_accum<Scalar>(activate(gemm.activation, z))",
+    ),
+    "output: the activation is forgotten": _fault(
+        "split forward", KERNELS + "output.cuh", "activate(gemm.activation, z)", "z"
+    ),
+    "workspace: the column sums' parts lie on the products'": _fault(
+        "split backward",
+        WORKSPACE,
+        "bytes_ += static_cast<size_t>(",
+        "bytes_ = static_cast<size_t>(",
+    ),
+    "workspace: as large as one part": _fault(
+        "split forward", WORKSPACE, "take(splits * part_elems(gemm))", "take(part_elems(gemm))"
+    ),
+    "workspace: every part writes z": _fault("split forward", WORKSPACE, "    gemm.z = {};\n", ""),
+    "products: the strides of x are swapped": _fault(
+        "forward", KERNELS + "gemm.cpp", "/*row=*/0, /*k=*/2", "/*row=*/2, /*k=*/0", 1
+    ),
+    "products: grad-input's weight is not transposed": _fault(
+        "backward", KERNELS + "gemm.cpp", "/*row=*/1, /*k=*/2", "/*row=*/2, /*k=*/1", 1
+    ),
+    "products: the bias is that of step 0": _fault(
+        "forward of vectors",
+        KERNELS + "gemm.cpp",
+        "return {view.data, view.stride[0], view.stride[1]};",
+        "return {view.data, view.stride[1], view.stride[0]};",
+    ),
+    "activation's gradient: one element too many": _fault(
+        "activation_backward", ACTIVATION_BACKWARD, "element < elements", "element <= elements"
+    ),
+    "activation's gradient: the step's index is not wrapped": _fault(
+        "activation_backward", ACTIVATION_BACKWARD, "row % t", "row / t"
+    ),
+}

@@ -1,0 +1,393 @@
+"""Does use_kernel choose what runs: in this thread, in the backward, under torch.compile?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import truth
+from cases import Arguments, of_sizes
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import per_step_dense as psd
+from per_step_dense import _ops
+
+if _ops.compiled is None:
+    pytest.skip("needs the compiled module", allow_module_level=True)
+
+ops = torch.ops.per_step_dense
+NAMES = ["auto", "reference", "simt", "tiny"]
+LISTED = "auto, reference, simt, tiny"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_force() -> Iterator[None]:
+    yield
+    assert (in_force(), psd.kernels.in_force.name) == ("auto", "auto")
+
+
+def in_force() -> str:
+    return _ops.compiled.kernel_in_force()
+
+
+def small(device: torch.device | str = "cpu", grad: bool = True) -> Arguments:
+    args = of_sizes(6, 5, 7, 9, torch.float64, device)
+    return Arguments(*(tensor.requires_grad_(grad) for tensor in args))
+
+
+class CalledOps(TorchDispatchMode):
+    """Notes the ops that run below autograd, and which kernels they are to use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.kernels: list[tuple[str, str]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.name())
+        parameters = [argument.name for argument in func._schema.arguments]
+        if func.namespace == "per_step_dense" and "kernel" in parameters:
+            index = parameters.index("kernel")
+            kernel = args[index] if index < len(args) else "auto"
+            self.kernels.append((func.name().partition("::")[2], kernel))
+        return func(*args, **(kwargs or {}))
+
+
+def ops_run_by(call: Callable[[], object]) -> set[str]:
+    """Of compiled code too, which torch leaves uncompiled under a TorchDispatchMode."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True
+    ) as profile:
+        call()
+    return {event.key for event in profile.key_averages()}
+
+
+# The state
+
+
+def test_nothing_is_forced_at_first() -> None:
+    assert in_force() == "auto"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_can_be_named(name: str) -> None:
+    with psd.use_kernel(name):
+        assert in_force() == name
+    assert in_force() == "auto"
+
+
+def test_it_nests_and_survives_exceptions() -> None:
+    with psd.use_kernel("tiny"):
+        with pytest.raises(ZeroDivisionError), psd.use_kernel("simt"):
+            with psd.use_kernel("auto"):
+                assert in_force() == "auto"
+            assert in_force() == "simt"
+            raise ZeroDivisionError
+        assert in_force() == "tiny"
+
+
+def test_one_object_may_be_entered_twice() -> None:
+    once = psd.use_kernel("simt")
+    with once:
+        with psd.use_kernel("tiny"), once:
+            assert in_force() == "simt"
+        assert in_force() == "simt"
+
+
+def test_decorator() -> None:
+    @psd.use_kernel("reference")
+    def inner(depth: int) -> list[str]:
+        return [in_force()] + (inner(depth - 1) if depth else [])
+
+    assert inner(2) == ["reference"] * 3
+    assert in_force() == "auto"
+
+
+def test_it_belongs_to_the_thread() -> None:
+    seen: list[str] = []
+    with psd.use_kernel("reference"):
+        thread = threading.Thread(target=lambda: seen.append(in_force()))
+        thread.start()
+        thread.join()
+    assert seen == ["auto"]
+
+
+@pytest.mark.parametrize("name", ["sm80", "aten", "cublas", "", "Simt"])
+def test_unknown_name(name: str) -> None:
+    expected = f"per_step_dense: kernel must be one of {LISTED}; got {name!r}"
+    with pytest.raises(ValueError) as refusal:
+        psd.use_kernel(name)
+    assert str(refusal.value) == expected
+    with pytest.raises(ValueError) as refusal:
+        ops.forward(*small(grad=False), "none", name)
+    assert str(refusal.value) == expected
+
+
+def test_name_of_another_type() -> None:
+    with pytest.raises(TypeError) as refusal:
+        psd.use_kernel(3)
+    assert str(refusal.value) == f"per_step_dense: kernel must be one of {LISTED}; got int"
+
+
+# What runs
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
+@pytest.mark.parametrize("explicit", [True, False], ids=["argument", "context"])
+def test_reference_runs_the_einsum(device: torch.device, grad: bool, explicit: bool) -> None:
+    args = small(device, grad)
+    with CalledOps() as called, psd.use_kernel("auto" if explicit else "reference"):
+        y = ops.forward(*args, "gelu", "reference" if explicit else "auto")
+    assert not any(name.startswith("per_step_dense") for name in called.names)
+    torch.testing.assert_close(y, truth.per_step_dense(*args, activation="gelu"))
+
+
+def test_reference_in_inference_mode(device: torch.device) -> None:
+    args = small(device, grad=False)
+    with torch.inference_mode(), psd.use_kernel("reference"):
+        y = psd.per_step_dense(*args, activation="silu")
+        y_z = ops.forward_with_preactivation(*args, "silu")
+        gradients = ops.backward(y, args.x, args.weight, True)
+    torch.testing.assert_close(y, truth.per_step_dense(*args, activation="silu"))
+    torch.testing.assert_close(y_z[1], truth.per_step_dense(*args))
+    torch.testing.assert_close(gradients[2], y.sum(0))
+
+
+def test_an_explicit_name_wins() -> None:
+    args = small()
+    with psd.use_kernel("simt"):  # would refuse the CPU
+        y = ops.forward(*args, "none", "reference")
+    assert y.grad_fn.name() != "PerStepDenseBackward"
+    with psd.use_kernel("reference"):
+        assert psd.per_step_dense(*args).grad_fn.name() != "PerStepDenseBackward"
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+def test_reference_gradients(device: torch.device, activation: str | None) -> None:
+    args = small(device)
+    with psd.use_kernel("reference"):
+        y = psd.per_step_dense(*args, activation=activation)
+    actual = torch.autograd.grad(y.square().sum(), args, create_graph=True)
+    exact = truth.per_step_dense(*args, activation=activation)
+    expected = torch.autograd.grad(exact.square().sum(), args, create_graph=True)
+    for ours, true in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, true)
+    twice = torch.autograd.grad(actual[1].square().sum(), args.x)
+    torch.testing.assert_close(twice, torch.autograd.grad(expected[1].square().sum(), args.x))
+
+
+@pytest.mark.parametrize("name", ["auto", "simt", "tiny"])
+def test_all_backwards_are_given_the_family_of_their_forward(name: str) -> None:
+    args = small("meta")
+    with psd.use_kernel(name):
+        y = psd.per_step_dense(*args, activation="gelu")
+    with CalledOps() as called, psd.use_kernel("reference"):
+        (dx,) = torch.autograd.grad(y.sum(), args.x, create_graph=True)
+        torch.autograd.grad(dx.sum(), args.weight)
+    assert ("backward", name) in called.kernels[:1]
+    assert len(called.kernels) > 1
+    assert {kernel for _, kernel in called.kernels} == {name}
+
+
+def test_the_backward_keeps_the_family_of_its_forward(gpu: torch.device) -> None:
+    args = Arguments(*(t.detach().float().requires_grad_() for t in small(gpu)))
+    for name in ("simt", "tiny"):
+        with psd.use_kernel(name):
+            y = psd.per_step_dense(*args)
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True
+        ) as profile:
+            torch.autograd.grad(y.sum(), args)
+            torch.cuda.synchronize()
+        assert any(f"::{name}::" in event.key for event in profile.key_averages())
+
+
+# Who refuses
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
+@pytest.mark.parametrize("name", ["simt", "tiny"])
+def test_kernels_refuse_the_cpu(name: str, grad: bool) -> None:
+    args = small(grad=grad)
+    expected = f"per_step_dense: use_kernel('{name}') needs CUDA tensors; x is on cpu"
+    for call in (psd.per_step_dense, ops.forward, psd.explain):
+        with pytest.raises(ValueError) as refusal, psd.use_kernel(name):
+            call(*args)
+        assert str(refusal.value) == expected
+    with pytest.raises(ValueError) as refusal:
+        ops.backward(args.x, args.x, None, False, name)
+    assert str(refusal.value) == expected.replace("x is", "dz is")
+    with torch.inference_mode(), pytest.raises(ValueError, match="needs CUDA tensors"):
+        ops.forward(*args, "none", name)
+
+
+def test_kernels_refuse_a_module_without_cuda() -> None:
+    if _ops.has_cuda_kernels:
+        pytest.skip("this module has CUDA kernels")
+    args = [torch.empty(shape, device="meta") for shape in ((3, 4, 5), (4, 5, 6))]
+    with psd.use_kernel("simt"):  # shapes need no kernel
+        assert psd.per_step_dense(*args).shape == (3, 4, 6)
+        plan = psd.explain(*args, arch="sm_90")
+    assert plan.kernel == "simt"
+    assert plan.reason.endswith("; but this module was built without CUDA kernels")
+
+
+def transform_vmap(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.func.vmap(psd.per_step_dense, in_dims=(0, None))(x.unsqueeze(0), weight)
+
+
+def transform_grad(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.func.grad(lambda x: psd.per_step_dense(x, weight).sum())(x)
+
+
+def transform_jvp(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.func.jvp(lambda x: psd.per_step_dense(x, weight), (x,), (x,))[0]
+
+
+def transform_dual(x: Tensor, weight: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return psd.per_step_dense(forward_ad.make_dual(x, x), weight)
+
+
+@pytest.mark.parametrize(
+    "transform", [transform_vmap, transform_grad, transform_jvp, transform_dual]
+)
+def test_only_the_composite_serves_transforms(transform: Callable[..., Tensor]) -> None:
+    x, weight, _ = small(grad=False)
+    expected = transform(x, weight)
+    with psd.use_kernel("reference"):
+        torch.testing.assert_close(transform(x, weight), expected)
+    with pytest.raises(ValueError) as refusal, psd.use_kernel("simt"):
+        transform(x, weight)
+    assert str(refusal.value) == (
+        "per_step_dense: use_kernel('simt') cannot serve torch.func transforms, forward-mode AD or "
+        "nested tensors; only 'auto' and 'reference' can"
+    )
+
+
+def test_tiny_refuses_large_sizes() -> None:
+    x, weight = (torch.empty(shape, device="meta") for shape in ((64, 2, 512), (2, 512, 512)))
+    with pytest.raises(ValueError) as refusal, psd.use_kernel("tiny"):
+        psd.explain(x, weight, arch="sm_90")
+    text = str(refusal.value)
+    assert text.startswith("per_step_dense: use_kernel('tiny') cannot take this call: ")
+    assert "4096" in text and "512" in text
+
+
+# torch.compile
+
+
+@pytest.fixture
+def nothing_compiled_before() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def compiled(function: Callable[..., object]) -> tuple[Callable[..., object], object]:
+    counter = CompileCounterWithBackend("aot_eager")
+    return torch.compile(function, fullgraph=True, backend=counter), counter
+
+
+def kernels_in(graph: torch.fx.GraphModule) -> list[object]:
+    return [
+        node.args[4] if len(node.args) > 4 else node.kwargs.get("kernel", "auto")
+        for node in graph.graph.nodes
+        if str(node.target).startswith("per_step_dense.forward")
+    ]
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+def test_context_inside_compiled_code(device: torch.device) -> None:
+    def function(*args: Tensor) -> Tensor:
+        with psd.use_kernel("reference"):
+            y = psd.per_step_dense(*args, activation="gelu")
+            with psd.use_kernel("auto"):
+                y = y + psd.per_step_dense(*args)
+        return y * psd.per_step_dense(*args)
+
+    args = small(device)
+    run, counter = compiled(function)
+    y = run(*args)
+    assert kernels_in(counter.graphs[0]) == ["reference", "auto", "auto"]
+    assert counter.frame_count == 1
+    exact = truth.per_step_dense(*args)
+    exact = (truth.per_step_dense(*args, activation="gelu") + exact) * exact
+    torch.testing.assert_close(y, exact)
+    actual = torch.autograd.grad(y.sum(), args)
+    for ours, true in zip(actual, torch.autograd.grad(exact.sum(), args), strict=True):
+        torch.testing.assert_close(ours, true)
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
+def test_compiled_reference_is_an_einsum(grad: bool) -> None:
+    def function(*args: Tensor) -> Tensor:
+        with psd.use_kernel("reference"):
+            return psd.per_step_dense(*args)
+
+    run, _ = compiled(function)
+    args = small(grad=grad)
+    run(*args)
+    found = ops_run_by(lambda: run(*args))
+    assert "aten::bmm" in found
+    assert "per_step_dense::forward" not in found
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+def test_forced_kernel_inside_compiled_code_refuses_the_cpu() -> None:
+    def function(*args: Tensor) -> Tensor:
+        with psd.use_kernel("simt"):
+            return psd.per_step_dense(*args)
+
+    run, _ = compiled(function)
+    with pytest.raises(Exception, match=r"use_kernel\('simt'\) needs CUDA tensors; x is on cpu"):
+        run(*small())
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+def test_compiled_code_follows_the_context_around_it(device: torch.device) -> None:
+    args = small(device)
+    run, counter = compiled(lambda *args: psd.per_step_dense(*args))
+    with psd.use_kernel("reference"):
+        run(*args)
+    run(*args)
+    with psd.use_kernel("reference"):
+        run(*args)
+    run(*args)
+    assert [kernels_in(graph) for graph in counter.graphs] == [["reference"], ["auto"]]
+    with pytest.raises(Exception, match="needs CUDA tensors"), psd.use_kernel("tiny"):
+        run(*small("cpu"))
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+def test_compiled_bare_op_takes_its_argument_or_the_thread_that_runs_it() -> None:
+    args = small()
+    run, _ = compiled(lambda *args: ops.forward(*args))
+    with psd.use_kernel("reference"):
+        run(*args)
+    assert "per_step_dense::forward" in ops_run_by(lambda: run(*args))
+    with pytest.raises(ValueError, match="needs CUDA tensors"), psd.use_kernel("simt"):
+        run(*args)
+    explicit, counter = compiled(lambda *args: ops.forward(*args, kernel="reference"))
+    explicit(*args)
+    assert kernels_in(counter.graphs[0]) == ["reference"]
+
+
+@pytest.mark.usefixtures("nothing_compiled_before")
+def test_layer_with_decorator_is_compiled() -> None:
+    layer = psd.PerStepDense(5, 7, 9, dtype=torch.float64)
+
+    @psd.use_kernel("reference")
+    def function(x: Tensor) -> Tensor:
+        return layer(x)
+
+    run, counter = compiled(function)
+    x = small(grad=False).x
+    torch.testing.assert_close(run(x), layer(x))
+    assert kernels_in(counter.graphs[0]) == ["reference"]
