@@ -46,6 +46,10 @@ class New:
         """Rows that begin `pitch` elements apart."""
         return self(*shape[:-1], pitch)[..., : shape[-1]]
 
+    def padded_to(self, multiple: int, *shape: int) -> Tensor:
+        """Rows that begin at the next multiple of so many elements."""
+        return self.padded(*shape, pitch=-(-shape[-1] // multiple) * multiple)
+
 
 def wrong_forward(
     library: Library, schedule: str, x: Tensor, weight: Tensor, bias: Tensor, **wishes: Any
@@ -90,12 +94,8 @@ def forward_of_rows(
     """Rows as long as `sizes` say, two steps of them, that begin at multiples of `pitch`."""
     b, i, o = sizes
     new = New(dtype)
-
-    def pitch_of(size: int) -> int:
-        return -(-size // pitch) * pitch
-
-    x = new.padded(b, 2, i, pitch=pitch_of(i))
-    weight = new.padded(2, i, o, pitch=pitch_of(o))
+    x = new.padded_to(pitch, b, 2, i)
+    weight = new.padded_to(pitch, 2, i, o)
     return wrong_forward(library, schedule, x, weight, new(2, o), **wishes)
 
 
@@ -109,13 +109,9 @@ def backward_of_rows(
 ) -> str:
     b, i, o = sizes
     new = New(dtype)
-
-    def pitch_of(size: int) -> int:
-        return -(-size // pitch) * pitch
-
-    dz = new.padded(b, 2, o, pitch=pitch_of(o))
-    x = new.padded(b, 2, i, pitch=pitch_of(i))
-    weight = new.padded(2, i, o, pitch=pitch_of(o))
+    dz = new.padded_to(pitch, b, 2, o)
+    x = new.padded_to(pitch, b, 2, i)
+    weight = new.padded_to(pitch, 2, i, o)
     return wrong_backward(library, schedule, dz, x, weight, **wishes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..mutation import Mutation
-from .common import ONE_BLOCK, Fault
+from .common import ONE_BLOCK, Fault, fault
 
 KERNELS = "csrc/kernels/"
 SPLIT_SUM = KERNELS + "split_sum.cuh"
@@ -11,54 +11,50 @@ WORKSPACE = KERNELS + "split_workspace.h"
 ACTIVATION_BACKWARD = KERNELS + "activation_backward.cuh"
 
 
-def _fault(scenario: str, file: str, old: str, new: str, occurrence: int = 0) -> Fault:
-    return Fault(scenario, (Mutation(file, old, new, occurrence),))
-
-
 SHARED_FAULTS: dict[str, Fault] = {
-    "split sum: the first part is left out": _fault(
+    "split sum: the first part is left out": fault(
         "split forward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 1
     ),
-    "split sum: the last part is left out": _fault(
+    "split sum: the last part is left out": fault(
         "split forward", SPLIT_SUM, "split < sum.splits;", "split < sum.splits - 1;", 1
     ),
-    "split sum: a part too many": _fault(
+    "split sum: a part too many": fault(
         "split forward", SPLIT_SUM, "split < sum.splits;", "split <= sum.splits;", 1
     ),
-    "split sum: the parts are as far apart as the column sums'": _fault(
+    "split sum: the parts are as far apart as the column sums'": fault(
         "split backward", SPLIT_SUM, "part += outputs", "part += sum.gemm.t * sum.gemm.n"
     ),
-    "split sum: no bias": _fault(
+    "split sum: no bias": fault(
         "split forward", SPLIT_SUM, "total + bias_at<Scalar>(sum.gemm, t, n)", "total"
     ),
-    "split sum: the row is not wrapped into its step": _fault(
+    "split sum: the row is not wrapped into its step": fault(
         "split forward", SPLIT_SUM, "m = row % sum.gemm.m", "m = row"
     ),
-    "split sum: the step is counted by columns": _fault(
+    "split sum: the step is counted by columns": fault(
         "split forward", SPLIT_SUM, "t = row / sum.gemm.m", "t = row / sum.gemm.n"
     ),
-    "workspace: the activation is applied to each part": _fault(
+    "workspace: the activation is applied to each part": fault(
         "split forward", WORKSPACE, "    gemm.activation = Activation::kNone;\n", ""
     ),
-    "workspace: the bias is added to each part": _fault(
+    "workspace: the bias is added to each part": fault(
         "split forward", WORKSPACE, "    gemm.bias = {};\n", ""
     ),
-    "split sum: a part of the column sums is left out": _fault(
+    "split sum: a part of the column sums is left out": fault(
         "split backward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 2
     ),
-    "split sum: the column sums are read from the outputs' parts": _fault(
+    "split sum: the column sums are read from the outputs' parts": fault(
         "split backward", SPLIT_SUM, "(sum.column_sum_parts)", "(sum.parts)"
     ),
-    "split sum: the second product is counted from the first's": _fault(
+    "split sum: the second product is counted from the first's": fault(
         "split backward", SPLIT_SUM, "product ? element - first : element", "element"
     ),
-    "split sum: the column sums are counted from the outputs": _fault(
+    "split sum: the column sums are counted from the outputs": fault(
         "split backward", SPLIT_SUM, "index - outputs, work", "index, work"
     ),
-    "split sum: the elements of the second product are forgotten": _fault(
+    "split sum: the elements of the second product are forgotten": fault(
         "split backward", SPLIT_SUM, "+ work.outputs[1] + work.column_sums[1]", ""
     ),
-    "split sum: one element too many": _fault(
+    "split sum: one element too many": fault(
         "split backward", SPLIT_SUM, "element < elements", "element <= elements"
     ),
     "split sum: a thread does not go on to its next element": Fault(
@@ -68,44 +64,44 @@ SHARED_FAULTS: dict[str, Fault] = {
             Mutation(SPLIT_SUM, "element += step", "element += elements"),
         ),
     ),
-    "split sum: not launched": _fault(
+    "split sum: not launched": fault(
         "split forward", KERNELS + "split_sum.cu", "if (elements == 0)", "if (elements != 0)"
     ),
-    "output: z is what comes after the activation": _fault(
+    "output: z is what comes after the activation": fault(
         "split forward",
         KERNELS + "output.cuh",
         "from_accum<Scalar>(z)",
         "from_accum<Scalar>(activate(gemm.activation, z))",
     ),
-    "output: the activation is forgotten": _fault(
+    "output: the activation is forgotten": fault(
         "split forward", KERNELS + "output.cuh", "activate(gemm.activation, z)", "z"
     ),
-    "workspace: the column sums' parts lie on the products'": _fault(
+    "workspace: the column sums' parts lie on the products'": fault(
         "split backward",
         WORKSPACE,
         "bytes_ += static_cast<size_t>(",
         "bytes_ = static_cast<size_t>(",
     ),
-    "workspace: as large as one part": _fault(
+    "workspace: as large as one part": fault(
         "split forward", WORKSPACE, "take(splits * part_elems(gemm))", "take(part_elems(gemm))"
     ),
-    "workspace: every part writes z": _fault("split forward", WORKSPACE, "    gemm.z = {};\n", ""),
-    "products: the strides of x are swapped": _fault(
+    "workspace: every part writes z": fault("split forward", WORKSPACE, "    gemm.z = {};\n", ""),
+    "products: the strides of x are swapped": fault(
         "forward", KERNELS + "gemm.cpp", "/*row=*/0, /*k=*/2", "/*row=*/2, /*k=*/0", 1
     ),
-    "products: grad-input's weight is not transposed": _fault(
+    "products: grad-input's weight is not transposed": fault(
         "backward", KERNELS + "gemm.cpp", "/*row=*/1, /*k=*/2", "/*row=*/2, /*k=*/1", 1
     ),
-    "products: the bias is that of step 0": _fault(
+    "products: the bias is that of step 0": fault(
         "forward of vectors",
         KERNELS + "gemm.cpp",
         "return {view.data, view.stride[0], view.stride[1]};",
         "return {view.data, view.stride[1], view.stride[0]};",
     ),
-    "activation's gradient: one element too many": _fault(
+    "activation's gradient: one element too many": fault(
         "activation_backward", ACTIVATION_BACKWARD, "element < elements", "element <= elements"
     ),
-    "activation's gradient: the step's index is not wrapped": _fault(
+    "activation's gradient: the step's index is not wrapped": fault(
         "activation_backward", ACTIVATION_BACKWARD, "row % t", "row / t"
     ),
 }
