@@ -43,8 +43,9 @@ COMMON_FLAGS = (
     "-std=c++17",
     "-g1",
     "-fPIC",
-    # As nvcc contracts by default; -std=c++17 alone would turn it off.
+    # As nvcc contracts by default: -std=c++17 alone would turn it off, and so would -O1.
     "-ffp-contract=fast",
+    "-fexpensive-optimizations",
     # A local that is read before it is written is garbage and not, by luck, zero.
     "-ftrivial-auto-var-init=pattern",
     # Several libraries of this kind are loaded side by side, each with its own state.
