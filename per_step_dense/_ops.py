@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     compiled, missing_reason = None, str(error)
 
-forward: Callable[[Tensor, Tensor, Tensor | None, str, str], Tensor] | None = (
+forward: Callable[..., Tensor] | None = (
     None if compiled is None else torch.ops.per_step_dense.forward.default
 )
 """The op; None without the compiled module."""

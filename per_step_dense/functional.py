@@ -65,8 +65,11 @@ def per_step_dense(
         _warn_that_cuda_runs_without_kernels()
     if _ops.forward is None:
         return reference.per_step_dense(x, weight, bias, activation=activation)
+    kernel = in_force.name
     try:
-        return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation], in_force.name)
+        if activation is None and kernel == "auto":  # a string costs a tiny call a twentieth
+            return _ops.forward(x, weight, bias)
+        return _ops.forward(x, weight, bias, _OP_ACTIVATIONS[activation], kernel)
     except Exception as error:
         refusal = error
     # The op checks its arguments itself; what its schema or the dispatcher refused before that, in
