@@ -152,8 +152,7 @@ std::string why_not_built_for(int capability, std::string_view built) {
                            std::to_string(capability) + "): this module was built for " +
                            std::string(built) + "; use_kernel(\"reference\") works on every GPU. ";
   if (capability >= kLeastCapability) return text + "To rebuild, in the checkout: " + rebuild;
-  return text + "The kernels need sm_80 or later, so that a rebuild (" + rebuild +
-         ") would not help";
+  return text + "The kernels need sm_80 or later: a rebuild (" + rebuild + ") would not help";
 }
 
 }  // namespace per_step_dense

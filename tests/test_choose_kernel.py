@@ -233,7 +233,7 @@ def test_a_gpu_that_is_not_built_for_is_told_how() -> None:
 def test_a_gpu_that_is_too_old_is_told_so() -> None:
     told = (
         "no kernel here runs on compute capability 7.5 (sm_75): this module was built for {}; "
-        'use_kernel("reference") works on every GPU. The kernels need sm_80 or later, so that a '
+        'use_kernel("reference") works on every GPU. The kernels need sm_80 or later: a '
         'rebuild (TORCH_CUDA_ARCH_LIST="7.5" pip install --no-build-isolation .) would not help'
     )
     assert _ops.compiled.why_not_built_for(75, "8.0+PTX;9.0a") == told.format("8.0+PTX;9.0a")
