@@ -5,8 +5,8 @@
 
 namespace per_step_dense {
 
-// A sum of more terms than this is accumulated in two levels: term by term, float32 has 2.6 times
-// the error of torch's own at 256 terms, 3.5 times at 2048. float64 has digits to spare.
+// A sum of more terms than this is accumulated in two levels: term by term, float32 has up to 2.6
+// times the error of torch's own near 256 terms, 5 times at 2048. float64 has digits to spare.
 inline constexpr int kTermsPerFold = 128;
 
 // A sum that keeps what every addition rounds off (Knuth's TwoSum, which needs no order of sizes).
