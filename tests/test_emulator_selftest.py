@@ -219,7 +219,7 @@ def test_blocks_that_walk_over_many_tiles_are_right() -> None:
             assert library.counters.blocks == library.counters.launches
 
 
-SIMT_EPILOGUE = "csrc/kernels/simt/epilogue.cuh"
+STORE_GROUP = "csrc/kernels/store_group.cuh"
 CODE_THAT_BYPASSES = {
     "an output": ("forward of vectors", "if (j == kGroup - 1) gmem[stride] = Out{};"),
     "the workspace": ("split forward", "if (j == kGroup - 1) gmem[stride] = Out{};"),
@@ -230,18 +230,18 @@ CODE_THAT_BYPASSES = {
 @pytest.mark.parametrize("beside", CODE_THAT_BYPASSES)
 def test_store_that_bypasses_the_wrappers_shows_in_the_guard_bands(beside: str) -> None:
     scenario, code = CODE_THAT_BYPASSES[beside]
-    library = build(Mutation(SIMT_EPILOGUE, "    if (j < count) ", f"    {code} if (j < count) "))
+    library = build(Mutation(STORE_GROUP, "    if (j < count) ", f"    {code} if (j < count) "))
     with pytest.raises(EmulatorError, match=f"beside {beside}") as caught:
         SCENARIOS[scenario](library, library.schedules[0])
     assert caught.value.kind == "guard"
 
 
-PLAN = "csrc/kernels/simt/plan.cpp"
+TILER = "csrc/kernels/tiled/tiler.cpp"
 
 
 @plants_faults
 def test_plan_that_is_not_what_happens_is_an_error() -> None:
-    library = build(Mutation(PLAN, "plan.workspace_bytes > 0 ? 2 : 1", "1"))
+    library = build(Mutation(TILER, "plan.workspace_bytes > 0 ? 2 : 1", "1"))
     with pytest.raises(EmulatorError, match=r"planned: 1 launches.* seen: 2") as caught:
         SCENARIOS["split forward"](library, library.schedules[0])
     assert caught.value.kind == "plan"

@@ -3,11 +3,13 @@
 
 #include "kernels/pack.cuh"
 #include "kernels/scalar.cuh"
-#include "kernels/simt/layouts.h"
 #include "kernels/simt/tiles.h"
 #include "kernels/sums.cuh"
+#include "kernels/tiled/products.h"
 
 namespace per_step_dense::simt {
+
+using tiled::Major;
 
 constexpr int min_of(int a, int b) { return a < b ? a : b; }
 constexpr int max_of(int a, int b) { return a > b ? a : b; }
@@ -39,10 +41,6 @@ struct Config {
   // Sums in float32 take two levels; float64 has digits to spare, and no registers.
   static constexpr bool kFolds = sizeof(Accum) == sizeof(float);
 
-  // For the column sums threads share a column, or have several.
-  static constexpr int kColumnsAThread = kBlockN <= kThreads ? 1 : kBlockN / kThreads;
-  static constexpr int kSharesAColumn = kBlockN <= kThreads ? kThreads / kBlockN : 1;
-
   // Terms a thread reads at a time of a tile that is contiguous along k: a vector, or what the
   // accumulators of the largest tile leave registers for.
   static constexpr int kAccumRegisters =
@@ -57,18 +55,22 @@ struct Config {
       min_of(max_of(kUnrolledProducts / (kThreadM * kThreadN * kTermsPerRead), 1),
              kBlockK / kTermsPerRead);
 
+  // More would not fit beside the accumulators.
+  static constexpr int kElementsInFlight = 4;
+
   static_assert(kThreadsM % kLanesM == 0 && kThreadsN % kLanesN == 0, "or warps do not tile it");
   static_assert(kTermsPerFold % kBlockK == 0, "or a fold falls inside a k-tile");
   static_assert(kThreads % kBlockM == 0 || kBlockM % kThreads == 0, "or copies are not even");
-  static_assert(kThreads % kBlockN == 0 || kBlockN % kThreads == 0,
-                "or threads do not share the columns of B evenly");
+  static_assert(kThreads % kBlockN == 0 || kBlockN % kThreads == 0, "or copies are not even");
 };
 
 // An operand's tile in one stage of the pipeline. Rows are one vector longer than they need be:
 // eight rows that are read at once then lie in different banks.
-template <class Config, int kRows, Major kMajor>
+template <class Config, int kRows_, Major kMajor_>
 struct OperandTile {
   using Scalar = typename Config::Scalar;
+  static constexpr int kRows = kRows_;
+  static constexpr Major kMajor = kMajor_;
   static constexpr int kLines = kMajor == Major::kK ? kRows : Config::kBlockK;
   static constexpr int kElems = kMajor == Major::kK ? Config::kBlockK : kRows;
 
@@ -84,8 +86,10 @@ struct OperandTile {
 
 template <class Config, class Product>
 struct Stage {
-  OperandTile<Config, Config::kBlockM, Product::kMajorA> a;
-  OperandTile<Config, Config::kBlockN, Product::kMajorB> b;
+  using TileA = OperandTile<Config, Config::kBlockM, Product::kMajorA>;
+  using TileB = OperandTile<Config, Config::kBlockN, Product::kMajorB>;
+  TileA a;
+  TileB b;
 };
 
 template <class Config, class Product>

@@ -1,34 +1,11 @@
-// What becomes of a finished tile: bias, activation, stores; and the column sums.
+// What becomes of a finished tile: bias, activation, stores.
 #pragma once
 
 #include "kernels/activation.cuh"
 #include "kernels/simt/mainloop.cuh"
+#include "kernels/store_group.cuh"
 
 namespace per_step_dense::simt {
-
-// Stores the first `count` of a thread's neighbouring outputs; all of them by whole vectors where
-// alignment allows.
-template <class Out, int kGroup, class Accum>
-__device__ __forceinline__ void store_group(Out* gmem, int64_t stride,
-                                            const Accum (&values)[kGroup], int64_t count,
-                                            bool by_vectors) {
-  constexpr int kElems = kGroup * sizeof(Out) < kVectorBytes ? kGroup : kVectorBytes / sizeof(Out);
-  if (by_vectors && count >= kGroup) {
-#pragma unroll
-    for (int j = 0; j < kGroup; j += kElems) {
-      Pack<Out, kElems> pack;
-#pragma unroll
-      for (int e = 0; e < kElems; ++e) pack.elem[e] = from_accum<Out>(values[j + e]);
-      using Raw = typename Pack<Out, kElems>::Raw;
-      ptx::st_global(reinterpret_cast<Raw*>(gmem + j), pack.raw());
-    }
-    return;
-  }
-#pragma unroll
-  for (int j = 0; j < kGroup; ++j) {
-    if (j < count) ptx::st_global(gmem + j * stride, from_accum<Out>(values[j]));
-  }
-}
 
 // Out is the accumulator's type where the outputs are parts of a split sum, else the operands'.
 template <class Out, class Config, class Product>
@@ -99,40 +76,5 @@ class TileStore {
   const Coordinates& at_;
   const ThreadOutputs<Config>& outputs_;
 };
-
-template <class Config>
-__device__ __forceinline__ void store_column_sum(const TiledGemm& tiled, const Coordinates& at,
-                                                 int64_t n, typename Config::Accum sum) {
-  using Accum = typename Config::Accum;
-  using Scalar = typename Config::Scalar;
-  const Vector& to = tiled.gemm.column_sums;
-  const int64_t offset = at.t * to.stride_t + n * to.stride_n;
-  if (tiled.is_split) {
-    ptx::st_global(static_cast<Accum*>(to.data) + at.split * tiled.column_sum_part_elems + offset,
-                   sum);
-  } else {
-    ptx::st_global(static_cast<Scalar*>(to.data) + offset, from_accum<Scalar>(sum));
-  }
-}
-
-// Adds up the shares of each column in their order: the result does not depend on timing.
-template <class Config>
-__device__ __forceinline__ void store_column_sums(const TiledGemm& tiled, const Coordinates& at,
-                                                  const Accumulators<Config>& accum,
-                                                  typename Config::Accum* smem) {
-#pragma unroll
-  for (int j = 0; j < Config::kColumnsAThread; ++j) {
-    smem[threadIdx.x + j * Config::kThreads] = accum.column[j].total();
-  }
-  __syncthreads();
-  for (int column = threadIdx.x; column < Config::kBlockN; column += Config::kThreads) {
-    if (at.n0 + column >= tiled.gemm.n) break;
-    typename Config::Accum sum = 0;
-#pragma unroll
-    for (int i = 0; i < Config::kSharesAColumn; ++i) sum += smem[i * Config::kBlockN + column];
-    store_column_sum<Config>(tiled, at, at.n0 + column, sum);
-  }
-  __syncthreads();  // the next tile of this block writes smem
-}
 
 }  // namespace per_step_dense::simt

@@ -1,6 +1,6 @@
 #include "kernels/simt/launch.cuh"
 
 namespace per_step_dense::simt {
-template cudaError_t launch_forward<double>(const ForwardWork&, int, cudaStream_t);
-template cudaError_t launch_backward<double>(const BackwardWork&, int, cudaStream_t);
+template cudaError_t launch_forward<double>(const tiled::ForwardWork&, int, cudaStream_t);
+template cudaError_t launch_backward<double>(const tiled::BackwardWork&, int, cudaStream_t);
 }  // namespace per_step_dense::simt

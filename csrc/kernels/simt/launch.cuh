@@ -8,7 +8,7 @@
 namespace per_step_dense::simt {
 
 template <class Scalar>
-cudaError_t launch_forward(const ForwardWork& work, int tile, cudaStream_t stream) {
+cudaError_t launch_forward(const tiled::ForwardWork& work, int tile, cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   visit_type_at(Tiles{}, tile, [&](auto type) {
     using Config = simt::Config<Scalar, decltype(type)>;
@@ -18,7 +18,7 @@ cudaError_t launch_forward(const ForwardWork& work, int tile, cudaStream_t strea
 }
 
 template <class Scalar>
-cudaError_t launch_backward(const BackwardWork& work, int tile, cudaStream_t stream) {
+cudaError_t launch_backward(const tiled::BackwardWork& work, int tile, cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   visit_type_at(Tiles{}, tile, [&](auto type) {
     using Config = simt::Config<Scalar, decltype(type)>;

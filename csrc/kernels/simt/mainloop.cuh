@@ -1,17 +1,23 @@
 // The sum over k of one output tile.
 #pragma once
 
-#include "kernels/simt/operand_copy.cuh"
+#include "kernels/simt/config.cuh"
+#include "kernels/tiled/column_sums.cuh"
+#include "kernels/tiled/operand_copy.cuh"
 
 namespace per_step_dense::simt {
+
+using tiled::ColumnSums;
+using tiled::Coordinates;
+using tiled::OperandCopy;
+using tiled::TiledGemm;
 
 template <class Config>
 struct Accumulators {
   using Accum = typename Config::Accum;
   using Tile = Accum[Config::kThreadM][Config::kThreadN];
 
-  Tile recent, total;                                     // without folds, the total is not used
-  CompensatedSum<Accum> column[Config::kColumnsAThread];  // this thread's shares of columns of B
+  Tile recent, total;  // without folds, the total is not used
 
   // Two levels: `recent` has the last terms, `total` those before.
   __device__ __forceinline__ void fold() {
@@ -111,28 +117,6 @@ __device__ __forceinline__ void multiply(const Stage<Config, Product>& stage,
   }
 }
 
-// Threads n, n + kBlockN, ... share column n, each taking its own rows; or a thread has columns n,
-// n + kThreads, ...
-template <class Config, class TileB>
-__device__ __forceinline__ void sum_columns(const TileB& b, Accumulators<Config>& accum) {
-  const int share = threadIdx.x / Config::kBlockN, first = threadIdx.x % Config::kBlockN;
-#pragma unroll
-  for (int j = 0; j < Config::kColumnsAThread; ++j) {
-    typename Config::Accum sum = 0;
-#pragma unroll
-    for (int k = 0; k < Config::kBlockK; k += Config::kSharesAColumn) {
-      sum += to_accum(*b.at(first + j * Config::kThreads, k + share));
-    }
-    accum.column[j].add(sum);
-  }
-}
-
-// The tile of outputs that a block computes, and the terms it adds up.
-struct Coordinates {
-  int64_t t, m0, n0, first_k, terms, split;
-  bool sums_columns;
-};
-
 //   copy(0) copy(1) | wait(0) barrier copy(2) multiply(0) | wait(1) barrier copy(3) multiply(1) ...
 //
 // A stage is refilled after the barrier that every thread reaches when it has read it.
@@ -140,11 +124,11 @@ template <class Config, class Product>
 __device__ __forceinline__ void mainloop(const TiledGemm& tiled, const Coordinates& at,
                                          const ThreadOutputs<Config>& outputs,
                                          Pipeline<Config, Product>& smem,
-                                         Accumulators<Config>& accum) {
-  OperandCopy<Config, Config::kBlockM, Product::kMajorA> copy_a(tiled.gemm.a, tiled.access_a, at.t,
-                                                                at.m0, tiled.gemm.m, at.first_k);
-  OperandCopy<Config, Config::kBlockN, Product::kMajorB> copy_b(tiled.gemm.b, tiled.access_b, at.t,
-                                                                at.n0, tiled.gemm.n, at.first_k);
+                                         Accumulators<Config>& accum, ColumnSums<Config>& columns) {
+  OperandCopy<Config, typename Stage<Config, Product>::TileA> copy_a(
+      tiled.gemm.a, tiled.access_a, at.t, at.m0, tiled.gemm.m, at.first_k);
+  OperandCopy<Config, typename Stage<Config, Product>::TileB> copy_b(
+      tiled.gemm.b, tiled.access_b, at.t, at.n0, tiled.gemm.n, at.first_k);
   int64_t k_left = at.terms;  // to be multiplied
   const auto copy = [&](int stage, int tiles_ahead) {
     const int64_t k_to_copy = k_left - tiles_ahead * Config::kBlockK;
@@ -165,7 +149,7 @@ __device__ __forceinline__ void mainloop(const TiledGemm& tiled, const Coordinat
     __syncthreads();
     copy(refill, Config::kStages - 1);
     if (tiled.gemm.m > 0) multiply(smem.stage[read], outputs, accum);
-    if (at.sums_columns) sum_columns(smem.stage[read].b, accum);
+    if (at.sums_columns) columns.add(smem.stage[read].b);
     terms_to_fold -= Config::kBlockK;
     if (terms_to_fold == 0) {
       accum.fold();

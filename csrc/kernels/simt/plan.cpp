@@ -1,158 +1,54 @@
-// From a choice to tiles, splits and a launch.
+// From a choice to the shapes of its tiles, and what they come to.
 #include "kernels/simt/plan.h"
 
 #include <algorithm>
 
-#include "kernels/simt/layouts.h"
 #include "kernels/simt/tiles.h"
 #include "kernels/simt/work.h"
+#include "kernels/tiled/products.h"
+#include "kernels/tiled/tiler.h"
 
 namespace per_step_dense::simt {
 namespace {
 
-bool is_multiple(int64_t elems, int64_t element_bytes, int64_t bytes) {
-  return elems * element_bytes % bytes == 0;
+// Of tiles that lie so in shared memory; config.cuh lays them out.
+size_t operand_bytes(int rows, tiled::Major major, int64_t element_bytes) {
+  const int64_t block_k = kBlockKBytes / element_bytes;
+  const int64_t lines = major == tiled::Major::kK ? rows : block_k;
+  const int64_t elems = major == tiled::Major::kK ? block_k : rows;
+  return size_t(lines * (elems * element_bytes + 16));
 }
 
-bool is_aligned(const void* data, int64_t bytes) {
-  return reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(bytes) == 0;
+template <class Product>
+tiled::BlockShape block_shape(DType dtype, int index) {
+  const TileInfo tile = tile_info(index, dtype);
+  const int bytes = int(bytes_of(dtype));
+  tiled::BlockShape shape{};
+  shape.m = tile.block_m;
+  shape.n = tile.block_n;
+  shape.k = kBlockKBytes / bytes;
+  shape.threads = tile.threads;
+  shape.store_elems = std::min(16 / bytes, tile.thread_n);
+  shape.smem_bytes = size_t(tile.stages) * (operand_bytes(shape.m, Product::kMajorA, bytes) +
+                                            operand_bytes(shape.n, Product::kMajorB, bytes));
+  return shape;
 }
-
-// A dimension with one index is never stepped along inside the operand; its stride becomes one that
-// disturbs no alignment.
-Operand with_harmless_strides(Operand operand, int64_t t, int64_t rows, int64_t k, Major major) {
-  if (t <= 1) operand.stride_t = 0;
-  if (rows <= 1) operand.stride_row = major == Major::kRow ? 1 : 0;
-  if (k <= 1) operand.stride_k = major == Major::kK ? 1 : 0;
-  return operand;
-}
-
-// The widest copy that address and strides allow; of one element where they allow no other.
-int32_t copy_bytes(const Operand& operand, Major major, int64_t element_bytes) {
-  const bool k_major = major == Major::kK;
-  const int64_t along = k_major ? operand.stride_k : operand.stride_row;
-  const int64_t across = k_major ? operand.stride_row : operand.stride_k;
-  for (const int64_t bytes : {16, 8, 4}) {
-    if (bytes > element_bytes && along == 1 && is_aligned(operand.data, bytes) &&
-        is_multiple(across, element_bytes, bytes) &&
-        is_multiple(operand.stride_t, element_bytes, bytes)) {
-      return static_cast<int32_t>(bytes);
-    }
-  }
-  return static_cast<int32_t>(element_bytes);
-}
-
-OperandAccess access(const Operand& operand, Major major, int64_t element_bytes) {
-  const int32_t bytes = copy_bytes(operand, major, element_bytes);
-  const bool by_elements = bytes == element_bytes;
-  return {bytes, by_elements ? operand.stride_k < operand.stride_row : major == Major::kK};
-}
-
-// Whether a thread's neighbouring outputs may be stored by one instruction (in 16-byte pieces).
-bool stores_groups(const Matrix& matrix, int64_t group_bytes, int64_t element_bytes) {
-  const int64_t bytes = std::min<int64_t>(group_bytes, 16);
-  return matrix.stride_n == 1 && is_aligned(matrix.data, bytes) &&
-         is_multiple(matrix.stride_m, element_bytes, bytes) &&
-         is_multiple(matrix.stride_t, element_bytes, bytes);
-}
-
-class Tiler {
- public:
-  Tiler(DType dtype, int tile, void* workspace)
-      : dtype_(dtype), tile_(tile_info(tile, dtype)), workspace_(workspace, dtype) {}
-
-  // Cuts a product into tiles. Column sums need a tile of rows even where there is no row.
-  template <class Product>
-  TiledGemm cut(const Gemm& gemm, int splits, SplitSum& sum) {
-    TiledGemm tiled{};
-    if (!is_wanted(gemm)) return tiled;
-    const int64_t bytes = bytes_of(dtype_), block_k = kBlockKBytes / bytes;
-    tiled.gemm = gemm;
-    tiled.gemm.a = with_harmless_strides(gemm.a, gemm.t, gemm.m, gemm.k, Product::kMajorA);
-    tiled.gemm.b = with_harmless_strides(gemm.b, gemm.t, gemm.n, gemm.k, Product::kMajorB);
-    tiled.access_a = access(tiled.gemm.a, Product::kMajorA, bytes);
-    tiled.access_b = access(tiled.gemm.b, Product::kMajorB, bytes);
-    tiled.tiles_m =
-        std::max<int64_t>(ceil_div(gemm.m, tile_.block_m), gemm.column_sums.data != nullptr);
-    tiled.tiles_n = ceil_div(gemm.n, tile_.block_n);
-
-    // A split of no terms would be a block for nothing.
-    const int64_t k_tiles = ceil_div(gemm.k, block_k);
-    const int64_t k_tiles_a_split = std::max<int64_t>(ceil_div(k_tiles, std::max(splits, 1)), 1);
-    const int64_t used_splits = std::max<int64_t>(ceil_div(k_tiles, k_tiles_a_split), 1);
-    tiled.terms = k_tiles_a_split * block_k;
-    tiled.tiles = gemm.t * tiled.tiles_m * tiled.tiles_n * used_splits;
-    if (used_splits > 1 && tiled.tiles > 0) {
-      tiled.is_split = true;
-      tiled.part_elems = part_elems(gemm);
-      tiled.column_sum_part_elems = column_sum_part_elems(gemm);
-      sum = workspace_.leave_parts(tiled.gemm, used_splits);
-    }
-
-    const int64_t stored_bytes = tiled.is_split ? accum_bytes_of(dtype_) : bytes;
-    const int64_t group = std::min<int64_t>(16 / bytes, tile_.thread_n);
-    tiled.stores_groups_of_c = stores_groups(tiled.gemm.c, group * stored_bytes, stored_bytes);
-    tiled.stores_groups_of_z = stores_groups(tiled.gemm.z, group * bytes, bytes);
-    return tiled;
-  }
-
-  LaunchPlan plan(int64_t tiles) const {
-    LaunchPlan plan{};
-    if (tiles == 0) return plan;
-    plan.shape = {unsigned(std::min(tiles, kMaxBlocks)), unsigned(tile_.threads), 0};
-    plan.workspace_bytes = workspace_.bytes();
-    plan.launches = plan.workspace_bytes > 0 ? 2 : 1;
-    return plan;
-  }
-
-  // Of a block whose tiles lie so in shared memory; config.cuh lays them out.
-  template <class Product>
-  size_t smem_bytes() const {
-    return size_t(tile_.stages) * (tile_bytes(tile_.block_m, Product::kMajorA) +
-                                   tile_bytes(tile_.block_n, Product::kMajorB));
-  }
-
- private:
-  size_t tile_bytes(int rows, Major major) const {
-    const int64_t block_k = kBlockKBytes / bytes_of(dtype_);
-    const int64_t lines = major == Major::kK ? rows : block_k;
-    const int64_t elems = major == Major::kK ? block_k : rows;
-    return size_t(lines * (elems * bytes_of(dtype_) + 16));
-  }
-
-  DType dtype_;
-  TileInfo tile_;
-  SplitWorkspace workspace_;
-};
 
 }  // namespace
 
-ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace) {
-  ForwardWork work{};
-  if (!is_tile(choice.tile)) return work;
-  Tiler tiler(problem.dtype, choice.tile, workspace);
-  work.tiles = tiler.cut<Forward>(forward_product(problem), choice.splits[kForward],
-                                  work.sums.sum[kForward]);
-  work.plan = tiler.plan(work.tiles.tiles);
-  work.plan.shape.smem_bytes = tiler.smem_bytes<Forward>();
-  return work;
+tiled::ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice,
+                                void* workspace) {
+  if (!is_tile(choice.tile)) return {};
+  return tiled::forward_work(problem, choice, workspace,
+                             block_shape<tiled::Forward>(problem.dtype, choice.tile));
 }
 
-BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice, void* workspace) {
-  BackwardWork work{};
-  if (!is_tile(choice.tile)) return work;
-  Tiler tiler(problem.dtype, choice.tile, workspace);
-  work.tiles.grad_input = tiler.cut<GradInput>(
-      grad_input_product(problem), choice.splits[kGradInput], work.sums.sum[kGradInput]);
-  work.tiles.grad_weight = tiler.cut<GradWeight>(
-      grad_weight_product(problem), choice.splits[kGradWeight], work.sums.sum[kGradWeight]);
-  // The longest sum first: its tiles take longest, and what is left fills the tail.
-  work.tiles.grad_weight_first = std::min(work.tiles.grad_weight.terms, problem.b) >=
-                                 std::min(work.tiles.grad_input.terms, problem.o);
-  work.plan = tiler.plan(work.tiles.grad_input.tiles + work.tiles.grad_weight.tiles);
-  work.plan.shape.smem_bytes =
-      std::max(tiler.smem_bytes<GradInput>(), tiler.smem_bytes<GradWeight>());
-  return work;
+tiled::BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
+                                  void* workspace) {
+  if (!is_tile(choice.tile)) return {};
+  return tiled::backward_work(problem, choice, workspace,
+                              block_shape<tiled::GradInput>(problem.dtype, choice.tile),
+                              block_shape<tiled::GradWeight>(problem.dtype, choice.tile));
 }
 
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice) {

@@ -1,54 +1,16 @@
-// A product cut into tiles: what a kernel of this family is given. Pure host code.
+// What a choice of this family comes to for its kernels. Pure host code.
 #pragma once
 
-#include "kernels/gemm.h"
-#include "kernels/launch_shape.h"
-#include "kernels/split_workspace.h"
+#include "choice.h"
+#include "kernels/tiled/tiled_gemm.h"
+#include "problem.h"
 
 namespace per_step_dense::simt {
 
-// How an operand gets into shared memory.
-struct OperandAccess {
-  // Bytes a copy moves along the contiguous dimension. Those of one element say that elements are
-  // copied one by one, which any strides allow.
-  int32_t copy_bytes;
-  bool k_is_fastest;  // neighbouring threads copy neighbours along k, not along the rows
-};
-
-struct TiledGemm {
-  Gemm gemm;  // where the sum is split, c and column_sums are the first split's parts
-  OperandAccess access_a, access_b;
-  bool stores_groups_of_c, stores_groups_of_z;  // alignment allows vectors
-
-  // Tiles are numbered with n innermost, then m, t and the split.
-  int64_t tiles;
-  int64_t tiles_m, tiles_n;
-  int64_t terms;  // of the sum over k that a split adds up
-
-  bool is_split;
-  int64_t part_elems, column_sum_part_elems;  // from one split's parts to the next's
-};
-
-// The tiles of both products, numbered through.
-struct BackwardTiles {
-  TiledGemm grad_input, grad_weight;
-  bool grad_weight_first;
-};
-
-struct ForwardWork {
-  TiledGemm tiles;
-  SplitSumList sums;
-  LaunchPlan plan;
-};
-
-struct BackwardWork {
-  BackwardTiles tiles;
-  SplitSumList sums;
-  LaunchPlan plan;
-};
-
 // With a null workspace the works serve as plans, and are not to be launched.
-ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace);
-BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice, void* workspace);
+tiled::ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice,
+                                void* workspace);
+tiled::BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
+                                  void* workspace);
 
 }  // namespace per_step_dense::simt

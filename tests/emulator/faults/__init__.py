@@ -10,8 +10,9 @@ from .common import ONE_BLOCK, Fault
 from .examples import EXAMPLE_FAULTS
 from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
+from .tiled import TILED_FAULTS
 from .tiny import TINY_FAULTS
 
-PACKAGE_FAULTS = {**SIMT_FAULTS, **TINY_FAULTS, **SHARED_FAULTS}
+PACKAGE_FAULTS = {**SIMT_FAULTS, **TILED_FAULTS, **TINY_FAULTS, **SHARED_FAULTS}
 
 __all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]

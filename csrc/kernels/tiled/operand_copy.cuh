@@ -2,10 +2,11 @@
 #pragma once
 
 #include "kernels/ptx.cuh"
-#include "kernels/simt/config.cuh"
-#include "kernels/simt/work.h"
+#include "kernels/scalar.cuh"
+#include "kernels/tiled/products.h"
+#include "kernels/tiled/tiled_gemm.h"
 
-namespace per_step_dense::simt {
+namespace per_step_dense::tiled {
 
 struct TilePlace {
   int row, k;
@@ -32,11 +33,13 @@ struct ThreadCopies {
   }
 };
 
-// What lies outside the operand is not read and becomes zero.
-template <class Config, int kRows, Major kMajor>
+// What lies outside the operand is not read and becomes zero. Tile says where an element lies in
+// shared memory; its chunks of 16 bytes along the contiguous dimension are contiguous there.
+template <class Config, class Tile>
 class OperandCopy {
   using Scalar = typename Config::Scalar;
-  using Tile = OperandTile<Config, kRows, kMajor>;
+  static constexpr int kRows = Tile::kRows;
+  static constexpr Major kMajor = Tile::kMajor;
   static constexpr int kElementBytes = sizeof(Scalar);
 
  public:
@@ -104,7 +107,7 @@ class OperandCopy {
   template <int kBytes>
   __device__ __forceinline__ void copy_evenly(Tile& tile, int k_left,
                                               const ThreadCopies& own) const {
-    constexpr int kCopies = kRows * kBlockKBytes / kBytes / Config::kThreads;
+    constexpr int kCopies = kRows * Config::kBlockK * kElementBytes / kBytes / Config::kThreads;
     const TilePlace first = own.first();
 #pragma unroll
     for (int j = 0; j < kCopies; ++j) {
@@ -119,7 +122,7 @@ class OperandCopy {
   __device__ __forceinline__ void copy_16_bit_elements(Tile& tile, int k_left) const {
     if constexpr (kElementBytes == 2) {
       constexpr int kCopies = kRows * Config::kBlockK / Config::kThreads;
-      constexpr int kInFlight = 4;  // more would not fit beside the accumulators
+      constexpr int kInFlight = Config::kElementsInFlight;
       const ThreadCopies own = copies(kElementBytes, access_.k_is_fastest);
       const TilePlace first = own.first();
 #pragma unroll 1
@@ -146,4 +149,4 @@ class OperandCopy {
   int rows_left_;
 };
 
-}  // namespace per_step_dense::simt
+}  // namespace per_step_dense::tiled

@@ -1,13 +1,13 @@
-// How each product's operands lie in shared memory. Pure host code.
+// The products a tile kernel can be compiled for, as flags. Pure host code.
 #pragma once
 
-namespace per_step_dense::simt {
+namespace per_step_dense::tiled {
 
 // How an operand's tile lies in shared memory, which is how its matrix usually lies in global
 // memory: along k, or along its rows (m of A, n of B).
 enum class Major { kK, kRow };
 
-// The products. Only the forward has a bias, a pre-activation and an activation.
+// Only the forward has a bias, a pre-activation and an activation.
 struct Forward {
   static constexpr Major kMajorA = Major::kK, kMajorB = Major::kRow;
   static constexpr bool kActivates = true;
@@ -21,4 +21,4 @@ struct GradWeight {
   static constexpr bool kActivates = false;
 };
 
-}  // namespace per_step_dense::simt
+}  // namespace per_step_dense::tiled

@@ -1,0 +1,27 @@
+// Cuts the products of a problem into tiles. Pure host code.
+#pragma once
+
+#include <cstddef>
+
+#include "choice.h"
+#include "kernels/tiled/tiled_gemm.h"
+#include "problem.h"
+
+namespace per_step_dense::tiled {
+
+// What a kernel takes of a product at a time.
+struct BlockShape {
+  int m, n;         // outputs of a tile
+  int k;            // terms of a stage of the pipeline
+  int threads;      // of a block
+  int store_elems;  // neighbouring outputs that a thread stores together
+  size_t smem_bytes;
+};
+
+// With a null workspace the works serve as plans, and are not to be launched.
+ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace,
+                         const BlockShape& shape);
+BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice, void* workspace,
+                           const BlockShape& grad_input, const BlockShape& grad_weight);
+
+}  // namespace per_step_dense::tiled
