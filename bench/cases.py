@@ -21,12 +21,17 @@ class Case:
     source: str
     """Who computes such a layer."""
     allows_tf32: bool = False
-    """Whether float32's users ask for TF32, which the rivals may then use."""
+    """Whether float32's users ask for TF32."""
 
     @property
     def sizes(self) -> str:
         """B,T,I,O."""
         return f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+
+    @property
+    def arithmetic(self) -> str:
+        """The dtype, or "tf32" where float32's products may be rounded to that."""
+        return "tf32" if self.allows_tf32 else str(self.dtype).removeprefix("torch.")
 
     def tensors(
         self, device: torch.device | str

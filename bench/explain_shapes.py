@@ -15,11 +15,15 @@ from pathlib import Path
 import per_step_dense as psd
 
 from .cases import CASES, Case
+from .precision import float32_products
 
 ARCHITECTURE = "sm_90"
 BEGIN = "<!-- begin: python -m bench.explain_shapes -->"
 END = "<!-- end -->"
-HEADER = "| # | case | B,T,I,O | dtype | forward | floor, us | est. | backward | floor, us | est. |"
+HEADER = (
+    "| # | case | B,T,I,O | dtype | forward | floor, us | est. | x floor "
+    "| backward | floor, us | est. | x floor |"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,30 +64,32 @@ def format_table() -> str:
     lines = [HEADER, "| --- " * HEADER.count(" | ") + "| --- |"]
     for number, case in enumerate(CASES, start=1):
         plan = explain_case(case)
-        dtype = str(case.dtype).removeprefix("torch.")
-        cells = [str(number), case.name, case.sizes, dtype, *describe(plan)]
+        cells = [str(number), case.name, case.sizes, case.arithmetic, *describe(plan)]
         assert plan.backward is not None  # every size has one, for nothing is forced
         cells += describe(plan.backward)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def explain_case(case: Case) -> psd.Plan:
+def explain_case(case: Case, architecture: str = ARCHITECTURE) -> psd.Plan:
     """Its plan, from meta tensors."""
-    return psd.explain(*case.tensors("meta"), arch=ARCHITECTURE)
+    with float32_products("tf32" if case.allows_tf32 else "ieee"):
+        return psd.explain(*case.tensors("meta"), arch=architecture)
 
 
 def describe(plan: psd.Plan) -> list[str]:
-    """The kernel, and its times."""
+    """The kernel, its times, and how far they are apart."""
+    assert plan.floor_us is not None and plan.estimate_us is not None  # CUDA plans have both
     kernel = plan.kernel if plan.tile is None else f"{plan.kernel} {plan.tile}"
     if any(count > 1 for count in plan.splits):
         kernel += f", split {'/'.join(map(str, plan.splits))}"
-    return [kernel, *map(format_us, (plan.floor_us, plan.estimate_us))]
+    ratio = plan.estimate_us / plan.floor_us
+    times = map(format_us, (plan.floor_us, plan.estimate_us))
+    return [kernel, *times, f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"]
 
 
-def format_us(us: float | None) -> str:
+def format_us(us: float) -> str:
     """Three digits, and no exponent."""
-    assert us is not None  # CUDA plans have both
     return f"{us:.0f}" if us >= 100 else f"{us:#.2g}" if us < 10 else f"{us:.1f}"
 
 

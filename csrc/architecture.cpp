@@ -6,36 +6,48 @@
 namespace per_step_dense {
 namespace {
 
-// Data sheets' figures, dense and without boost beyond what they name.
+// Data sheets' figures, dense and without boost beyond what they name; shared memory as the
+// programming guide's table of compute capabilities has it.
 struct NominalDevice {
   const char* name;
   int capability;
   int sms;
   double clock_hz;
   double bandwidth;
-  double fp32_flops, fp64_flops, tensor_fp64_flops, tensor_16bit_flops;
+  double fp32_flops, fp64_flops, tensor_fp64_flops, tensor_16bit_flops, tensor_tf32_flops;
+  double mma_sync_share;
+  int smem_kib_per_sm;
 };
+
+// mma.sync is all that sm_80, 86, 89 and 120 have. Beside Hopper's wgmma it reaches 62 to 65 %;
+// beside Blackwell's tcgen05, 30 % is a guess, to be measured.
+constexpr double kAll = 1, kBesideWgmma = 0.62, kBesideTcgen05 = 0.3;
 
 constexpr NominalDevice kNominalDevices[] = {
     // A100 SXM 80 GB, data sheet of 2021
-    {"sm_80", 80, 108, 1.410e9, 2.039e12, 19.5e12, 9.7e12, 19.5e12, 312e12},
+    {"sm_80", 80, 108, 1.410e9, 2.039e12, 19.5e12, 9.7e12, 19.5e12, 312e12, 156e12, kAll, 164},
     // A40; float64 at 1/64 of float32
-    {"sm_86", 86, 84, 1.740e9, 0.696e12, 37.4e12, 0.58e12, 0.58e12, 150e12},
+    {"sm_86", 86, 84, 1.740e9, 0.696e12, 37.4e12, 0.58e12, 0.58e12, 150e12, 74.8e12, kAll, 100},
     // L40S; float64 at 1/64 of float32
-    {"sm_89", 89, 142, 2.520e9, 0.864e12, 91.6e12, 1.43e12, 1.43e12, 362e12},
+    {"sm_89", 89, 142, 2.520e9, 0.864e12, 91.6e12, 1.43e12, 1.43e12, 362e12, 183e12, kAll, 100},
     // H200 SXM
-    {"sm_90", 90, 132, 1.980e9, 4.8e12, 67e12, 33.5e12, 67e12, 989e12},
+    {"sm_90", 90, 132, 1.980e9, 4.8e12, 67e12, 33.5e12, 67e12, 989e12, 494e12, kBesideWgmma, 228},
     // B200
-    {"sm_100", 100, 148, 1.965e9, 8.0e12, 80e12, 40e12, 40e12, 2250e12},
+    {"sm_100", 100, 148, 1.965e9, 8.0e12, 80e12, 40e12, 40e12, 2250e12, 1100e12, kBesideTcgen05,
+     228},
     // RTX 5090; float64 at 1/64 of float32
-    {"sm_120", 120, 170, 2.407e9, 1.792e12, 104.8e12, 1.64e12, 1.64e12, 209.5e12},
+    {"sm_120", 120, 170, 2.407e9, 1.792e12, 104.8e12, 1.64e12, 1.64e12, 209.5e12, 104.8e12, kAll,
+     100},
 };
 
 // What is reached of the nominal rates, from the H200: 4.3 TB/s by a copy and 790 TFLOP/s of
-// bfloat16 through cuBLAS were measured; 55 of float32 and 60 of float64 are assumed.
+// bfloat16 through cuBLAS were measured; 1.7 GHz under load, 400 TFLOP/s of tfloat32, 55 of float32
+// and 60 of float64 are assumed.
 constexpr double kReachedBandwidth = 4.3 / 4.8;
+constexpr double kReachedClock = 1.7 / 1.98;
 constexpr double kReachedFp32 = 55.0 / 67, kReachedFp64 = 27.5 / 33.5;
 constexpr double kReachedTensorFp64 = 60.0 / 67, kReachedTensor16 = 790.0 / 989;
+constexpr double kReachedTensorTf32 = 400.0 / 494;
 
 // DeepGEMM's heuristics take 8 TB/s for the 132 SMs of an H100.
 constexpr double kL2BandwidthPerSm = 8e12 / 132;
@@ -43,12 +55,16 @@ constexpr double kL2BandwidthPerSm = 8e12 / 132;
 Architecture sustained(const NominalDevice& device) {
   return {device.capability,
           device.sms,
+          device.clock_hz * kReachedClock,
           device.bandwidth * kReachedBandwidth,
           device.sms * kL2BandwidthPerSm,
           device.fp32_flops * kReachedFp32,
           device.fp64_flops * kReachedFp64,
           device.tensor_fp64_flops * kReachedTensorFp64,
-          device.tensor_16bit_flops * kReachedTensor16};
+          device.tensor_16bit_flops * kReachedTensor16,
+          device.tensor_tf32_flops * kReachedTensorTf32,
+          device.mma_sync_share,
+          int64_t{device.smem_kib_per_sm} * 1024};
 }
 
 const NominalDevice& nearest_nominal_device(int capability) {
@@ -127,11 +143,13 @@ Architecture architecture_of(const DeviceFigures& device) {
   const double compute = device.sms * device.clock_hz / (nominal.sms * nominal.clock_hz);
   architecture.capability = device.capability;
   architecture.sms = device.sms;
+  architecture.clock_hz = device.clock_hz * kReachedClock;
   architecture.l2_bandwidth = device.sms * kL2BandwidthPerSm;
   architecture.fp32_flops *= compute;
   architecture.fp64_flops *= compute;
   architecture.tensor_fp64_flops *= compute;
   architecture.tensor_16bit_flops *= compute;
+  architecture.tensor_tf32_flops *= compute;
   // Two transfers a clock. A driver that keeps the clock to itself says 0.
   const double bandwidth = 2 * device.memory_clock_hz * device.memory_bus_bits / 8;
   if (bandwidth > 0) architecture.bandwidth = bandwidth * kReachedBandwidth;

@@ -2,6 +2,7 @@
 // Pure host code: no torch, no CUDA header.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,11 +12,15 @@ namespace per_step_dense {
 struct Architecture {
   int capability;  // 90: compute capability 9.0
   int sms;
+  double clock_hz;
   double bandwidth;               // of global memory
   double l2_bandwidth;            // of the L2 cache
   double fp32_flops, fp64_flops;  // of the FMA units
   double tensor_fp64_flops;       // of the tensor cores, or the FMA units where those lack float64
   double tensor_16bit_flops;      // of the tensor cores, float16 and bfloat16 with float32 sums
+  double tensor_tf32_flops;       // of the tensor cores, tfloat32
+  double mma_sync_share;          // of those two rates, what mma.sync reaches
+  int64_t smem_bytes_per_sm;
 };
 
 inline constexpr int kLeastCapability = 80;  // the kernels copy by cp.async

@@ -12,10 +12,12 @@ enum class KernelFamily : int32_t {
   kAten,       // ATen's batched products: CPU, and what no kernel of this package does better
   kSimt,
   kTiny,
+  kSm80,
 };
 
 // Indexed by KernelFamily.
-inline constexpr const char* kKernelFamilyNames[] = {"auto", "reference", "aten", "simt", "tiny"};
+inline constexpr const char* kKernelFamilyNames[] = {"auto", "reference", "aten",
+                                                     "simt", "tiny",      "sm80"};
 
 constexpr const char* name_of(KernelFamily family) {
   return kKernelFamilyNames[static_cast<int32_t>(family)];

@@ -7,6 +7,8 @@
 #include "kernels/gemm.h"
 #include "kernels/simt/plan.h"
 #include "kernels/simt/tiles.h"
+#include "kernels/sm80/plan.h"
+#include "kernels/sm80/tiles.h"
 #include "kernels/tiny/plan.h"
 #include "kernels/tiny/tiles.h"
 
@@ -18,31 +20,51 @@ namespace {
 // kLeastTerms: below it, the launch that joins the parts costs more than is gained.
 constexpr int64_t kSplitSms = 132, kBusyThreads = 256, kLeastTerms = 256;
 
-// Column sums need a tile of rows even where there is no row.
-int32_t simt_splits(const Gemm& gemm, const simt::TileInfo& tile) {
-  if (!is_wanted(gemm)) return 1;
-  const int64_t tiles = gemm.t * std::max<int64_t>(ceil_div(gemm.m, tile.block_m), 1) *
-                        ceil_div(gemm.n, tile.block_n);
+struct TileSize {
+  int m, n, threads;
+};
+
+// Column sums need a tile of rows even where there is no row. Where rows differ by step, so would
+// the parts of sums.
+int32_t splits_of(const Gemm& gemm, const TileSize& tile) {
+  if (!is_wanted(gemm) || gemm.m_ranges.begin || gemm.k_ranges.begin) return 1;
+  const int64_t tiles =
+      gemm.t * std::max<int64_t>(ceil_div(gemm.m, tile.m), 1) * ceil_div(gemm.n, tile.n);
   if (tiles == 0 || tiles >= kSplitSms) return 1;
   const int64_t blocks_a_sm = std::max<int64_t>(kBusyThreads / tile.threads, 1);
   const int64_t wanted = ceil_div(kSplitSms * blocks_a_sm, tiles);
   return static_cast<int32_t>(std::clamp<int64_t>(gemm.k / kLeastTerms, 1, wanted));
 }
 
-void set_simt_splits(Choice& choice, const ForwardProblem& problem) {
-  choice.splits[kForward] =
-      simt_splits(forward_product(problem), simt::tile_info(choice.tile, problem.dtype));
+void set_splits(Choice& choice, const ForwardProblem& problem, const TileSize& tile,
+                const TileSize&) {
+  choice.splits[kForward] = splits_of(forward_product(problem), tile);
 }
 
-void set_simt_splits(Choice& choice, const BackwardProblem& problem) {
-  const simt::TileInfo tile = simt::tile_info(choice.tile, problem.dtype);
-  choice.splits[kGradInput] = simt_splits(grad_input_product(problem), tile);
-  choice.splits[kGradWeight] = simt_splits(grad_weight_product(problem), tile);
+void set_splits(Choice& choice, const BackwardProblem& problem, const TileSize& grad_input,
+                const TileSize& grad_weight) {
+  choice.splits[kGradInput] = splits_of(grad_input_product(problem), grad_input);
+  choice.splits[kGradWeight] = splits_of(grad_weight_product(problem), grad_weight);
+}
+
+template <class Problem>
+void set_splits(Choice& choice, const Problem& problem) {
+  if (choice.family == KernelFamily::kSimt) {
+    const simt::TileInfo tile = simt::tile_info(choice.tile, problem.dtype);
+    const TileSize size{tile.block_m, tile.block_n, tile.threads};
+    set_splits(choice, problem, size, size);
+  } else if (choice.family == KernelFamily::kSm80) {
+    const sm80::TileInfo tile = sm80::tile_info(choice.tile);
+    set_splits(choice, problem, {tile.rows.block_m, tile.rows.block_n, tile.threads},
+               {tile.grad_weight.block_m, tile.grad_weight.block_n, tile.threads});
+  } else if (choice.family == KernelFamily::kTiny) {
+    tiny::set_splits(problem, choice);
+  }
 }
 
 struct Candidate {
   Choice choice;
-  double us;
+  Estimate estimate;
 };
 
 class Candidates {
@@ -50,12 +72,13 @@ class Candidates {
   template <class Problem>
   Candidates(const Problem& problem, const Architecture& architecture,
              const Constraint& constraint) {
-    for (const KernelFamily family :
-         {KernelFamily::kTiny, KernelFamily::kSimt, KernelFamily::kAten}) {
+    const Estimator<Problem> estimator(problem, architecture);
+    for (const KernelFamily family : kFamilies) {
       if (!admits(constraint, family, problem.dtype)) continue;
+      if (!why_not(problem, family).empty()) continue;
       for (int tile = 0; tile < tile_count(family); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
-        add(problem, architecture, constraint, family, tile);
+        add(problem, estimator, constraint, family, tile);
       }
     }
   }
@@ -64,7 +87,7 @@ class Candidates {
   const Candidate* best() const {
     const Candidate* best = nullptr;
     for (const Candidate& candidate : *this) {
-      if (!best || candidate.us < best->us) best = &candidate;
+      if (!best || candidate.estimate < best->estimate) best = &candidate;
     }
     return best;
   }
@@ -73,28 +96,29 @@ class Candidates {
   const Candidate* end() const { return candidates_ + count_; }
 
  private:
-  // Our FMA kernels cannot keep up with tensor cores: in what those compute, ATen is weighed.
+  // For IEEE float32 ATen has nothing that these families lack; for all else, tensor cores or
+  // better use of them.
   static bool admits(const Constraint& constraint, KernelFamily family, DType dtype) {
     if (constraint.family != KernelFamily::kAuto) return constraint.family == family;
     return family != KernelFamily::kAten || dtype != DType::kFloat32;
   }
 
   template <class Problem>
-  void add(const Problem& problem, const Architecture& architecture, const Constraint& constraint,
-           KernelFamily family, int tile) {
-    if (!why_not(problem, family).empty()) return;
+  void add(const Problem& problem, const Estimator<Problem>& estimator,
+           const Constraint& constraint, KernelFamily family, int tile) {
     Choice choice;
     choice.family = family;
     choice.tile = tile;
-    if (family == KernelFamily::kSimt) set_simt_splits(choice, problem);
-    if (family == KernelFamily::kTiny) tiny::set_splits(problem, choice);
+    set_splits(choice, problem);
     for (int p = 0; p < kMaxProducts; ++p) {
       if (constraint.splits[p] > 0) choice.splits[p] = constraint.splits[p];
     }
-    candidates_[count_++] = {choice, estimate_us(problem, choice, architecture)};
+    candidates_[count_++] = {choice, estimator.estimate(choice)};
   }
 
-  static constexpr int kMaxCandidates = 16;
+  static constexpr KernelFamily kFamilies[] = {KernelFamily::kTiny, KernelFamily::kSimt,
+                                               KernelFamily::kSm80, KernelFamily::kAten};
+  static constexpr int kMaxCandidates = tiny::kTileCount + simt::kTileCount + sm80::kTileCount + 1;
   Candidate candidates_[kMaxCandidates];
   int count_ = 0;
 };
@@ -111,7 +135,16 @@ template <class Problem>
 LaunchPlan plan(const Problem& problem, const Choice& choice) {
   if (choice.family == KernelFamily::kSimt) return simt::plan(problem, choice);
   if (choice.family == KernelFamily::kTiny) return tiny::plan(problem, choice);
+  if (choice.family == KernelFamily::kSm80) return sm80::plan(problem, choice);
   return {};
+}
+
+template <class Problem>
+std::string refusal(const Problem& problem, KernelFamily family) {
+  if (family == KernelFamily::kSm80) return sm80::why_not(problem);
+  if (problem.rows.begin)
+    return name_of(family) + std::string(" needs every step to have all rows");
+  return family == KernelFamily::kTiny ? tiny::why_not(problem) : "";
 }
 
 std::string in_words(double us) {
@@ -124,11 +157,12 @@ std::string in_words(int rows, int columns) {
   return std::to_string(rows) + "x" + std::to_string(columns);
 }
 
-std::string in_words(const Candidate& candidate, DType dtype) {
-  const auto& [choice, us] = candidate;
-  const std::string tile = tile_name(choice.family, choice.tile, dtype);
+template <class Problem>
+std::string in_words(const Candidate& candidate, const Problem& problem) {
+  const auto& [choice, estimate] = candidate;
+  const std::string tile = tile_name(choice.family, choice.tile, problem.dtype, kPassOf<Problem>);
   return std::string(name_of(choice.family)) + (tile.empty() ? "" : " ") + tile + " " +
-         in_words(us);
+         in_words(estimate.us);
 }
 
 // The chosen one first, then what it was preferred to, then who could not take part.
@@ -139,19 +173,20 @@ std::string reason(const Problem& problem, const Architecture& architecture,
   const Candidate* best = candidates.best();
   std::string text;
   if (best) {
-    text = "estimated: " + in_words(*best, problem.dtype);
+    text = "estimated: " + in_words(*best, problem);
     for (const Candidate& candidate : candidates) {
-      if (&candidate != best) text += ", " + in_words(candidate, problem.dtype);
+      if (&candidate != best) text += ", " + in_words(candidate, problem);
     }
   }
-  for (const KernelFamily family : {KernelFamily::kTiny, KernelFamily::kSimt}) {
+  for (const KernelFamily family :
+       {KernelFamily::kTiny, KernelFamily::kSimt, KernelFamily::kSm80}) {
     const std::string refusal = why_not(problem, family);
     if (!refusal.empty()) text += (text.empty() ? "" : "; ") + refusal;
   }
   if (constraint.family != KernelFamily::kAuto) {
     text += std::string("; ") + name_of(constraint.family) + " was asked for";
   } else if (problem.dtype == DType::kFloat32) {
-    text += "; aten: not weighed for float32, which has no tensor cores to gain";
+    text += "; aten: not weighed for float32 in IEEE precision, which has no tensor cores to gain";
   }
   return text;
 }
@@ -169,11 +204,11 @@ Choice choose_kernel(const BackwardProblem& problem, const Architecture& archite
 }
 
 std::string why_not(const ForwardProblem& problem, KernelFamily family) {
-  return family == KernelFamily::kTiny ? tiny::why_not(problem) : "";
+  return refusal(problem, family);
 }
 
 std::string why_not(const BackwardProblem& problem, KernelFamily family) {
-  return family == KernelFamily::kTiny ? tiny::why_not(problem) : "";
+  return refusal(problem, family);
 }
 
 std::string reason_for_choice(const ForwardProblem& problem, const Architecture& architecture,
@@ -189,17 +224,29 @@ std::string reason_for_choice(const BackwardProblem& problem, const Architecture
 int tile_count(KernelFamily family) {
   if (family == KernelFamily::kSimt) return simt::kTileCount;
   if (family == KernelFamily::kTiny) return tiny::kTileCount;
+  if (family == KernelFamily::kSm80) return sm80::kTileCount;
   return 1;
 }
 
-std::string tile_name(KernelFamily family, int tile, DType dtype) {
-  if (family == KernelFamily::kTiny) {
-    const tiny::TileInfo info = tiny::tile_info(tile, dtype);
-    return in_words(info.rows, info.columns) + (info.sliced ? " sliced" : "");
+std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass) {
+  switch (family) {
+    case KernelFamily::kTiny: {
+      const tiny::TileInfo info = tiny::tile_info(tile, dtype);
+      return in_words(info.rows, info.columns) + (info.sliced ? " sliced" : "");
+    }
+    case KernelFamily::kSimt: {
+      const simt::TileInfo info = simt::tile_info(tile, dtype);
+      return in_words(info.block_m, info.block_n);
+    }
+    case KernelFamily::kSm80: {
+      const auto [rows, grad_weight, threads, blocks_per_sm] = sm80::tile_info(tile);
+      const std::string name = in_words(rows.block_m, rows.block_n);
+      const std::string second = in_words(grad_weight.block_m, grad_weight.block_n);
+      return pass == Pass::kForward || name == second ? name : name + "+" + second;
+    }
+    default:
+      return "";
   }
-  if (family != KernelFamily::kSimt) return "";
-  const simt::TileInfo info = simt::tile_info(tile, dtype);
-  return in_words(info.block_m, info.block_n);
 }
 
 LaunchPlan plan_of(const ForwardProblem& problem, const Choice& choice) {

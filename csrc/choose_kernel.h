@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "architecture.h"
 #include "choice.h"
@@ -17,7 +18,7 @@ namespace per_step_dense {
 
 // What a choice must be; the rest is free.
 struct Constraint {
-  KernelFamily family = KernelFamily::kAuto;  // kSimt or kTiny leave no other; kAten likewise
+  KernelFamily family = KernelFamily::kAuto;  // any other leaves no other
   int32_t tile = -1;                          // an index into the family's tiles; -1: any
   int32_t splits[kMaxProducts] = {0, 0};      // by Product; 0: any
 };
@@ -38,9 +39,15 @@ std::string reason_for_choice(const ForwardProblem& problem, const Architecture&
 std::string reason_for_choice(const BackwardProblem& problem, const Architecture& architecture,
                               const Constraint& constraint = {});
 
-// How many tiles a family was compiled with, and what they are called: "128x128".
+enum class Pass { kForward, kBackward };
+template <class Problem>
+inline constexpr Pass kPassOf =
+    std::is_same_v<Problem, ForwardProblem> ? Pass::kForward : Pass::kBackward;
+
+// How many tiles a family was compiled with, and what they are called: "128x128"; where a backward
+// cuts the gradient of weight otherwise than that of x, "16x128+64x128".
 int tile_count(KernelFamily family);
-std::string tile_name(KernelFamily family, int tile, DType dtype);
+std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass = Pass::kForward);
 
 // What a choice comes to; for kAten only the number of launches is known.
 LaunchPlan plan_of(const ForwardProblem& problem, const Choice& choice);

@@ -7,7 +7,8 @@ namespace per_step_dense::cost {
 namespace {
 
 // Of the tensor cores' reached rate, what cuBLAS makes of 64 x 64 granules, and of rows that are
-// not 16-byte aligned. To be measured.
+// not 16-byte aligned: those go through mma.sync, at 0.7 of its aligned rate on an RTX 4090
+// (pytorch issue 181718). To be measured.
 constexpr double kEfficiency = 0.9, kUnalignedEfficiency = 0.4;
 constexpr int64_t kGranule = 64;
 
@@ -18,9 +19,7 @@ double round_up(int64_t value, int64_t granule) {
 double product_us(const Gemm& gemm, bool is_aligned, DType dtype,
                   const Architecture& architecture) {
   if (!gemm.c.data) return 0;
-  const double peak = dtype == DType::kFloat64   ? architecture.tensor_fp64_flops
-                      : dtype == DType::kFloat32 ? architecture.fp32_flops
-                                                 : architecture.tensor_16bit_flops;
+  const double peak = flops_ceiling(dtype, architecture);
   const double flops = 2.0 * double(gemm.t) * round_up(gemm.m, kGranule) *
                        round_up(gemm.n, kGranule) * double(gemm.k);
   const double elems =

@@ -5,7 +5,6 @@
 #include <initializer_list>
 
 #include "choose_kernel.h"
-#include "cost_parts.h"
 #include "kernels/gemm.h"
 
 namespace per_step_dense {
@@ -26,22 +25,11 @@ double elems_of(const void* data, std::initializer_list<int64_t> extents, const 
   return std::min(product, reach);
 }
 
+// Where rows differ by step, all steps together have those that are counted.
 double flops_of(const Gemm& gemm) {
-  return 2.0 * double(gemm.t) * double(gemm.m) * double(gemm.n) * double(gemm.k);
-}
-
-template <class Problem>
-double estimate(const Problem& problem, const Choice& choice, const Architecture& architecture) {
-  if (choice.family == KernelFamily::kAten) return cost::library_us(problem, architecture);
-  const LaunchPlan plan = plan_of(problem, choice);
-  const cost::Products products = cost::products_of(problem);
-  // The parts of a split sum are written once and read once.
-  const double gmem_bytes = work_of(problem).bytes + 2 * double(plan.workspace_bytes);
-  const double gmem_us = cost::kUs * gmem_bytes / architecture.bandwidth;
-  const double kernel_us = choice.family == KernelFamily::kTiny
-                               ? cost::tiny_us(products, choice, plan, problem.dtype, architecture)
-                               : cost::simt_us(products, choice, problem.dtype, architecture);
-  return plan.launches * cost::kLaunchUs + std::max(gmem_us, kernel_us);
+  const bool is_shared = gemm.m_ranges.begin || gemm.k_ranges.begin;
+  const double steps = is_shared ? 1 : double(gemm.t);
+  return 2.0 * steps * double(gemm.m) * double(gemm.n) * double(gemm.k);
 }
 
 }  // namespace
@@ -72,25 +60,62 @@ Work work_of(const BackwardProblem& p) {
   return {flops, elems * double(bytes_of(p.dtype))};
 }
 
+double flops_ceiling(DType dtype, const Architecture& architecture) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return architecture.fp32_flops;
+    case DType::kFloat64:
+      return architecture.tensor_fp64_flops;
+    case DType::kTFloat32:
+      return architecture.tensor_tf32_flops;
+    default:
+      return architecture.tensor_16bit_flops;
+  }
+}
+
 double floor_us(const Work& work, DType dtype, const Architecture& architecture) {
-  const double ceiling = dtype == DType::kFloat32   ? architecture.fp32_flops
-                         : dtype == DType::kFloat64 ? architecture.tensor_fp64_flops
-                                                    : architecture.tensor_16bit_flops;
-  return cost::kUs * std::max(work.flops / ceiling, work.bytes / architecture.bandwidth);
+  return cost::kUs * std::max(work.flops / flops_ceiling(dtype, architecture),
+                              work.bytes / architecture.bandwidth);
 }
 
 double pass_us(double bytes, const Architecture& architecture) {
   return cost::kLaunchUs + cost::kUs * bytes / architecture.bandwidth;
 }
 
-double estimate_us(const ForwardProblem& problem, const Choice& choice,
-                   const Architecture& architecture) {
-  return estimate(problem, choice, architecture);
+template <class Problem>
+Estimator<Problem>::Estimator(const Problem& problem, const Architecture& architecture)
+    : problem_(problem),
+      architecture_(architecture),
+      work_(work_of(problem)),
+      products_(cost::products_of(problem)) {}
+
+template <class Problem>
+Estimate Estimator<Problem>::estimate(const Choice& choice) const {
+  if (choice.family == KernelFamily::kAten) {
+    const double us = cost::library_us(problem_, architecture_);
+    return {us, us};
+  }
+  const LaunchPlan plan = plan_of(problem_, choice);
+  // The parts of a split sum are written once and read once.
+  const double gmem_bytes = work_.bytes + 2 * double(plan.workspace_bytes);
+  const double gmem_us = cost::kUs * gmem_bytes / architecture_.bandwidth;
+  const double own_us = kernel_us(choice, plan);
+  return {plan.launches * cost::kLaunchUs + std::max(gmem_us, own_us), own_us};
 }
 
-double estimate_us(const BackwardProblem& problem, const Choice& choice,
-                   const Architecture& architecture) {
-  return estimate(problem, choice, architecture);
+template <class Problem>
+double Estimator<Problem>::kernel_us(const Choice& choice, const LaunchPlan& plan) const {
+  switch (choice.family) {
+    case KernelFamily::kTiny:
+      return cost::tiny_us(products_, choice, plan, problem_.dtype, architecture_);
+    case KernelFamily::kSm80:
+      return cost::sm80_us(products_, choice, plan, problem_.dtype, architecture_);
+    default:
+      return cost::simt_us(products_, choice, problem_.dtype, architecture_);
+  }
 }
+
+template class Estimator<ForwardProblem>;
+template class Estimator<BackwardProblem>;
 
 }  // namespace per_step_dense

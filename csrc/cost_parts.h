@@ -5,6 +5,7 @@
 #include "choice.h"
 #include "kernels/gemm.h"
 #include "kernels/launch_shape.h"
+#include "kernels/tiled/tiler.h"
 #include "problem.h"
 
 namespace per_step_dense::cost {
@@ -18,17 +19,15 @@ inline constexpr double kPrologueUs = 0.8, kEpilogueUs = 0.8, kLatencyUs = 0.6;
 
 inline constexpr double kUs = 1e6;  // microseconds a second
 
-// The products of a problem by Product; one that is not wanted does nothing.
+// The products of a problem by Product; one that is not wanted does nothing. Where rows differ by
+// step, each is taken to have its share of all.
 struct Products {
   Gemm gemm[kMaxProducts];
+  tiled::OperandAccesses accesses[kMaxProducts];  // of the families of tiles
 };
 
-inline Products products_of(const ForwardProblem& problem) {
-  return {{forward_product(problem), {}}};
-}
-inline Products products_of(const BackwardProblem& problem) {
-  return {{grad_input_product(problem), grad_weight_product(problem)}};
-}
+Products products_of(const ForwardProblem& problem);
+Products products_of(const BackwardProblem& problem);
 
 // What the FMA units of one multiprocessor reach, per second.
 inline double fma_flops_of_an_sm(DType dtype, const Architecture& architecture) {
@@ -36,8 +35,15 @@ inline double fma_flops_of_an_sm(DType dtype, const Architecture& architecture) 
          architecture.sms;
 }
 
+// What its L1 and shared memory give, in bytes a second: 128 a clock.
+inline double l1_bandwidth_of_an_sm(const Architecture& architecture) {
+  return 128 * architecture.clock_hz;
+}
+
 // The longer of the times that multiprocessors and L2 need; launches and global memory come on top.
 double simt_us(const Products& products, const Choice& choice, DType dtype,
+               const Architecture& architecture);
+double sm80_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);
 double tiny_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);

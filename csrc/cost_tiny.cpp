@@ -18,9 +18,6 @@ constexpr double kJoinUs = 0.2;  // of slices
 // A thread waits for a chunk of its operands: what L2 takes, with more than one under way.
 constexpr double kChunkUs = 0.15;
 
-// L1 gives 128 bytes a clock and multiprocessor: at the H200's clock, this many a second.
-constexpr double kL1BandwidthOfAnSm = 128 * 1.7e9;
-
 double units_of(const Gemm& gemm, const tiny::TileInfo& tile) {
   if (!is_wanted(gemm)) return 0;
   const int64_t groups_of_rows = std::max<int64_t>(ceil_div(gemm.m, tile.rows), 1);
@@ -72,8 +69,8 @@ double tiny_us(const Products& products, const Choice& choice, const LaunchPlan&
                             (bytes_of(dtype) == 2 ? k16BitEfficiency : 1);
   const double fma_us =
       kUs * all.flops / (fma_flops_of_an_sm(dtype, architecture) * architecture.sms * efficiency);
-  const double l1_us =
-      kUs * all.loaded * double(bytes_of(dtype)) / (kL1BandwidthOfAnSm * architecture.sms);
+  const double l1_us = kUs * all.loaded * double(bytes_of(dtype)) /
+                       (l1_bandwidth_of_an_sm(architecture) * architecture.sms);
   return std::max({waiting_us, fma_us, l1_us});
 }
 

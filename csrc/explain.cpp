@@ -91,6 +91,7 @@ View2 view2(const Layout& layout) {
   return {layout.address(), {layout.strides[0], layout.strides[1]}};
 }
 
+// Of the elements that the op is given.
 DType dtype_of_call(const Tensor& x) {
   const c10::DeviceType device = x.device().type();
   const bool casts = at::autocast::is_autocast_available(device) &&
@@ -108,8 +109,8 @@ struct Problems {
 
 Problems problems_of(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                      Activation activation) {
-  const DType dtype = dtype_of_call(x);
-  const Layout batch = joined(layout_of(x, dtype)), matrices = layout_of(weight, dtype);
+  const DType elements = dtype_of_call(x), dtype = matmul_dtype(elements);
+  const Layout batch = joined(layout_of(x, elements)), matrices = layout_of(weight, elements);
   ForwardProblem forward{};
   forward.b = batch.sizes[0];
   forward.t = batch.sizes[1];
@@ -119,7 +120,7 @@ Problems problems_of(const Tensor& x, const Tensor& weight, const std::optional<
   forward.activation = activation;
   forward.x = view3(batch);
   forward.weight = view3(matrices);
-  if (bias) forward.bias = view2(layout_of(*bias, dtype));
+  if (bias) forward.bias = view2(layout_of(*bias, elements));
   forward.y = contiguous_view3(address_to_come(), forward.t, forward.o);
   const bool needs_gradient =
       at::GradMode::is_enabled() &&
@@ -229,7 +230,7 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
   told.flops = work.flops;
   told.bytes = work.bytes;
   told.floor_us = floor_us(work, problem.dtype, architecture);
-  told.estimate_us = estimate_us(problem, choice, architecture);
+  told.estimate_us = Estimator<Problem>(problem, architecture).estimate(choice).us;
   told.architecture = name_of(architecture);
   told.reason = reason_for_choice(problem, architecture, constraint);
   if (!kHasKernels) told.reason += "; but this module was built without CUDA kernels";
@@ -238,7 +239,7 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
     return told;
   }
   const LaunchPlan plan = plan_of(problem, choice);
-  told.tile = tile_name(choice.family, choice.tile, problem.dtype);
+  told.tile = tile_name(choice.family, choice.tile, problem.dtype, kPassOf<Problem>);
   told.blocks = plan.shape.blocks;
   told.threads = plan.shape.threads;
   told.smem_bytes = int64_t(plan.shape.smem_bytes);

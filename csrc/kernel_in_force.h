@@ -9,7 +9,8 @@ namespace per_step_dense {
 
 // The families that may be asked for by name.
 inline constexpr KernelFamily kNamedFamilies[] = {KernelFamily::kAuto, KernelFamily::kReference,
-                                                  KernelFamily::kSimt, KernelFamily::kTiny};
+                                                  KernelFamily::kSimt, KernelFamily::kTiny,
+                                                  KernelFamily::kSm80};
 
 // Refuses other names with a ValueError that lists these.
 KernelFamily parse_kernel(std::string_view name);

@@ -15,6 +15,7 @@
 #include "kernel_in_force.h"
 #include "kernels/activation_backward.h"
 #include "kernels/simt/simt.h"
+#include "kernels/sm80/sm80.h"
 #include "kernels/tiny/tiny.h"
 #include "plan_cache.h"
 #include "problem_of.h"
@@ -74,15 +75,35 @@ void* address_of(const Tensor& workspace) {
 
 cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
-void launch(const ForwardProblem& problem, const PlannedCall& call, const Tensor& like) {
-  const Tensor workspace = workspace_for(call, like);
-  const auto run = call.choice.family == KernelFamily::kTiny ? tiny::forward : simt::forward;
-  C10_CUDA_CHECK(run(problem, call.choice, address_of(workspace), current_stream()));
+template <class Problem>
+using Launcher = cudaError_t (*)(const Problem&, const Choice&, void* workspace, cudaStream_t);
+
+Launcher<ForwardProblem> launcher_of(const ForwardProblem&, KernelFamily family) {
+  switch (family) {
+    case KernelFamily::kTiny:
+      return tiny::forward;
+    case KernelFamily::kSm80:
+      return sm80::forward;
+    default:
+      return simt::forward;
+  }
 }
 
-void launch(const BackwardProblem& problem, const PlannedCall& call, const Tensor& like) {
+Launcher<BackwardProblem> launcher_of(const BackwardProblem&, KernelFamily family) {
+  switch (family) {
+    case KernelFamily::kTiny:
+      return tiny::backward;
+    case KernelFamily::kSm80:
+      return sm80::backward;
+    default:
+      return simt::backward;
+  }
+}
+
+template <class Problem>
+void launch(const Problem& problem, const PlannedCall& call, const Tensor& like) {
   const Tensor workspace = workspace_for(call, like);
-  const auto run = call.choice.family == KernelFamily::kTiny ? tiny::backward : simt::backward;
+  const Launcher<Problem> run = launcher_of(problem, call.choice.family);
   C10_CUDA_CHECK(run(problem, call.choice, address_of(workspace), current_stream()));
 }
 
@@ -97,7 +118,7 @@ ForwardProblem forward_problem(const Tensor& batch, const Tensor& weight,
   problem.t = batch.size(1);
   problem.i = batch.size(2);
   problem.o = weight.size(2);
-  problem.dtype = dtype_of(batch);
+  problem.dtype = matmul_dtype(dtype_of(batch));
   problem.activation = activation;
   problem.x = input_view3(batch);
   problem.weight = input_view3(weight);
@@ -158,7 +179,7 @@ BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
   problem.b = dz_batch.size(0);
   problem.t = dz_batch.size(1);
   problem.o = dz_batch.size(2);
-  problem.dtype = dtype_of(dz_batch);
+  problem.dtype = matmul_dtype(dtype_of(dz_batch));
   problem.dz = input_view3(dz_batch);
   problem.x = input_view3(x_batch);
   problem.weight = input_view3(weight);

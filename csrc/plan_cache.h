@@ -52,6 +52,7 @@ using PlanKey = std::array<int64_t, 32>;
 template <class Problem>
 void add_extents(KeyWriter<32>& key, const Problem& problem, int device, KernelFamily family) {
   for (const int64_t extent : {problem.b, problem.t, problem.i, problem.o}) key.add(extent);
+  key.add(int64_t(problem.rows.begin != nullptr));
   key.add(int64_t(problem.dtype) << 32 | int64_t(family) << 16 | int64_t(device));
 }
 

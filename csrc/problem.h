@@ -10,14 +10,25 @@
 
 namespace per_step_dense {
 
-enum class DType : int32_t { kFloat32, kFloat64, kFloat16, kBFloat16 };
+enum class DType : int32_t {
+  kFloat32,
+  kFloat64,
+  kFloat16,
+  kBFloat16,
+  kTFloat32,  // float32 elements that products may round to tfloat32; sums stay float32
+};
 
-inline constexpr const char* kDTypeNames[] = {"float32", "float64", "float16", "bfloat16"};
+inline constexpr const char* kDTypeNames[] = {"float32", "float64", "float16", "bfloat16",
+                                              "tfloat32"};
 
 constexpr const char* name_of(DType dtype) { return kDTypeNames[static_cast<int32_t>(dtype)]; }
 
+constexpr bool has_16_bits(DType dtype) {
+  return dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+}
+
 constexpr int64_t bytes_of(DType dtype) {
-  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
+  return dtype == DType::kFloat64 ? 8 : has_16_bits(dtype) ? 2 : 4;
 }
 
 // 16-bit types are summed in float32.
@@ -34,11 +45,20 @@ struct View2 {
   int64_t stride[2];
 };
 
+// Rows that differ from step to step, such as those of a packed sequence: step t has the rows
+// begin[t] ... begin[t] + count[t] - 1 of all B, in memory that the kernels read. Rows of no step
+// are neither read nor written. Where begin is null, every step has all rows.
+struct RowRanges {
+  const int64_t* begin;  // (T)
+  const int64_t* count;  // (T)
+};
+
 // y[b, t, :] = activation(x[b, t, :] @ weight[t] + bias[t])
 struct ForwardProblem {
   int64_t b, t, i, o;
   DType dtype;
   Activation activation;
+  RowRanges rows;
   View3 x;       // (B, T, I)
   View3 weight;  // (T, I, O)
   View2 bias;    // (T, O), or absent
@@ -50,6 +70,7 @@ struct ForwardProblem {
 struct BackwardProblem {
   int64_t b, t, i, o;
   DType dtype;
+  RowRanges rows;
   View3 dz;       // (B, T, O)
   View3 x;        // (B, T, I), read only for dweight
   View3 weight;   // (T, I, O), read only for dx

@@ -2,6 +2,7 @@
 // and addresses that the caller supplies.
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 
 #include "problem.h"
@@ -20,6 +21,16 @@ inline DType dtype_of(const at::Tensor& tensor) {
     default:
       return DType::kFloat32;
   }
+}
+
+// What CUDA's products of these elements may be computed in. torch keeps its older switches
+// (allow_tf32, set_float32_matmul_precision) in step with this one, and refuses to read them once
+// this one was set.
+inline DType matmul_dtype(DType elements) {
+  if (elements != DType::kFloat32) return elements;
+  const at::Float32Precision precision =
+      at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL);
+  return precision == at::Float32Precision::TF32 ? DType::kTFloat32 : DType::kFloat32;
 }
 
 // Where an output will be that is not allocated yet: no address, but one with the alignment that

@@ -31,7 +31,9 @@ def show_config() -> str:
         "GPUs": _gpus(),
         "on the CPU": _REFERENCE if _ops.compiled is None else _ATEN,
         "float32 on CUDA": _on_cuda("simt or tiny, by the chooser's estimate"),
-        "other dtypes on CUDA": _on_cuda("simt, tiny or aten, by the chooser's estimate"),
+        "tf32 and other dtypes on CUDA": _on_cuda(
+            "simt, tiny, sm80 or aten, by the chooser's estimate"
+        ),
         "kernel in force": in_force.name,
     }
     width = max(map(len, facts))

@@ -45,7 +45,9 @@ def per_step_dense(
         - result: :math:`(*, T, O)`, contiguous
 
     All tensors have one device and one dtype: float32, float64, float16 or bfloat16 (16-bit types
-    accumulate in float32). Nothing broadcasts. Sizes may be zero.
+    accumulate in float32). Nothing broadcasts. Sizes may be zero. On CUDA float32's products follow
+    ``torch.backends.cuda.matmul.fp32_precision``: IEEE, or rounded to TF32 where that says
+    ``"tf32"``; their sums, and the bias's gradient, are float32 either way.
 
     Returns:
         The activated sum, of x's dtype and device.

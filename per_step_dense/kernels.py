@@ -41,12 +41,12 @@ class use_kernel(ContextDecorator):
 
     Args:
         name: ``"auto"`` (the chooser decides), ``"reference"`` (``torch.einsum`` and its autograd,
-            on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``.
+            on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``, ``"sm80"``.
 
     Raises:
         ValueError: the name of no family; later, a call that the family cannot take (not on CUDA,
-            sizes beyond its limits, a GPU that the module was not built for, a torch.func
-            transform).
+            sizes or a dtype that it does not have, a GPU that the module was not built for, a
+            torch.func transform).
         TypeError: something else than a string.
 
     Example:

@@ -32,7 +32,8 @@ class PerStepDense(nn.Module):
         activation: None, ``"relu"``, ``"gelu"`` (exact, by erf), ``"gelu_tanh"``, ``"silu"``,
             ``"tanh"`` or ``"sigmoid"``.
         device: where the parameters are created.
-        dtype: float32, float64, float16 or bfloat16; None is torch's default dtype.
+        dtype: float32, float64, float16 or bfloat16; None is torch's default dtype. On CUDA
+            float32's products follow ``torch.backends.cuda.matmul.fp32_precision``.
 
     Shape:
         - input: :math:`(*, *\text{steps}, \text{in\_features})`

@@ -21,10 +21,12 @@ class Plan:
     """
 
     kernel: str
-    """The family: ``"simt"``, ``"tiny"``, ``"aten"`` (batched products) or ``"reference"``."""
+    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"aten"`` (batched products) or
+    ``"reference"``."""
 
     tile: str | None
-    """Which of the family's compiled tiles, such as ``"64x64"``."""
+    """Which of the family's compiled tiles, such as ``"64x64"``; where a backward cuts the gradient
+    of weight otherwise than that of x, both: ``"16x128+64x128"``."""
 
     grid: tuple[int, int, int] | None
     """Blocks of the main launch."""
@@ -112,8 +114,8 @@ def explain(
     """Says what ``per_step_dense`` with these arguments would run, without running it.
 
     No GPU is needed: with ``arch`` the tensors may be anywhere, meta and fake tensors included, of
-    which sizes, strides, storage offset and dtype are looked at. Autocast and ``use_kernel`` count
-    as in the call.
+    which sizes, strides, storage offset and dtype are looked at. Autocast, ``use_kernel`` and
+    ``torch.backends.cuda.matmul.fp32_precision`` count as in the call.
 
     Args:
         x: as for :func:`per_step_dense.per_step_dense`.

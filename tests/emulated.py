@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cases
 import emulator
 import torch
 import truth
+from emulator.rounding import rounded_to_tf32
 from emulator.structs import TileFacts
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 
-FAMILIES = ("simt", "tiny")
+FAMILIES = ("simt", "tiny", "sm80")
 ALL = (True, True, True)
 
 Sizes = tuple[int, int, int, int]  # B, T, I, O
@@ -22,7 +24,7 @@ Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]  # dx, dweight, d
 
 @dataclass(frozen=True)
 class Kernel:
-    """One tile of one family in one dtype, forward and backward."""
+    """One tile of one family in one dtype, forward and backward. Of sm80, float32 is tfloat32."""
 
     family: str
     tile: int
@@ -31,7 +33,12 @@ class Kernel:
 
     def __str__(self) -> str:
         tile = self.facts.name.decode().replace(" ", "_")
-        return f"{self.family}-{tile}-{cases.dtype_id(self.dtype)}"
+        dtype = "tfloat32" if self.is_tf32 else cases.dtype_id(self.dtype)
+        return f"{self.family}-{tile}-{dtype}"
+
+    @property
+    def is_tf32(self) -> bool:
+        return has_tf32(self.family) and self.dtype is torch.float32
 
     def forward(
         self,
@@ -41,9 +48,7 @@ class Kernel:
         activation: str = "none",
         **options,
     ) -> tuple[Tensor, Tensor | None]:
-        result = emulator.forward(
-            x, weight, bias, activation, kernel=self.family, tile=self.tile, **options
-        )
+        result = emulator.forward(x, weight, bias, activation, **self._wishes, **options)
         self._assert_chosen()
         return result
 
@@ -55,11 +60,17 @@ class Kernel:
         mask: tuple[bool, bool, bool] = ALL,
         **options,
     ) -> Gradients:
-        result = emulator.backward(
-            dz, x, weight, mask, kernel=self.family, tile=self.tile, **options
-        )
+        result = emulator.backward(dz, x, weight, mask, **self._wishes, **options)
         self._assert_chosen()
         return result
+
+    def as_multiplied(self, operand: Tensor) -> Tensor:
+        """The values that torch's product in this dtype multiplies."""
+        return rounded_to_tf32(operand) if self.is_tf32 else operand
+
+    @property
+    def _wishes(self) -> dict[str, Any]:
+        return {"kernel": self.family, "tile": self.tile, "tf32": self.is_tf32}
 
     def _assert_chosen(self) -> None:
         library = emulator.default_library()
@@ -67,11 +78,17 @@ class Kernel:
         assert chosen == (self.family, self.tile)
 
 
+def has_tf32(family: str) -> bool:
+    return family == "sm80"
+
+
 KERNELS = [
     Kernel(family, index, dtype, facts)
     for family in FAMILIES
     for dtype in cases.DTYPES
-    for index, facts in enumerate(emulator.default_library().tiles(family, dtype))
+    for index, facts in enumerate(
+        emulator.default_library().tiles(family, dtype, tf32=has_tf32(family))
+    )
 ]
 
 
@@ -89,9 +106,10 @@ def torchs_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return z if bias is None else z + bias
 
 
-def torchs_gradients(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def torchs_gradients(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Those that are products: of x and of the weight."""
     dx = torchs_bmm(dz.transpose(0, 1), weight.mT).transpose(0, 1)
-    return dx, torchs_bmm(x.permute(1, 2, 0), dz.transpose(0, 1)), dz.sum(0)
+    return dx, torchs_bmm(x.permute(1, 2, 0), dz.transpose(0, 1))
 
 
 def assert_gradients_match_fp64(
@@ -103,8 +121,8 @@ def assert_gradients_match_fp64(
     **options,
 ) -> None:
     actual = kernel.backward(dz, x, weight, mask, **options)
-    torchs = torchs_gradients(dz, x, weight)
-    exact = torchs_gradients(dz.double(), x.double(), weight.double())
+    torchs = (*torchs_gradients(*map(kernel.as_multiplied, (dz, x, weight))), dz.sum(0))
+    exact = (*torchs_gradients(dz.double(), x.double(), weight.double()), dz.double().sum(0))
     for wanted, *results in zip(mask, actual, torchs, exact, strict=True):
         if wanted:
             assert_as_close_as_torch(*results)
@@ -121,7 +139,9 @@ def assert_forward_matches_fp64(
 ) -> None:
     y, z = kernel.forward(*arguments, activation, want_z=True, **options)
     act = activation_named(activation)
-    torchs_z, exact_z = torchs_product(*arguments), torchs_product(*map(truth.in_fp64, arguments))
+    x, weight, bias = arguments
+    torchs_z = torchs_product(kernel.as_multiplied(x), kernel.as_multiplied(weight), bias)
+    exact_z = torchs_product(*map(truth.in_fp64, arguments))
     assert_as_close_as_torch(z, torchs_z, exact_z)
     # In float64 there is no truth but torch's own result, whose z is no closer to it than ours.
     exact_z = z if kernel.dtype is torch.float64 else exact_z

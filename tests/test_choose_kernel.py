@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
+import emulator
 import pytest
 import torch
 from torch import Tensor
 
 import per_step_dense as psd
 from bench.cases import CASES, Case
+from bench.explain_shapes import explain_case
+from bench.precision import float32_products
 from per_step_dense import _ops
 
 if _ops.compiled is None:
@@ -17,7 +21,9 @@ if _ops.compiled is None:
 
 ARCHITECTURES = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 BY_NAME = {case.name: case for case in CASES}
-F32 = torch.float32
+F32, BF16 = torch.float32, torch.bfloat16
+DTYPE_OF_KERNEL = {"simt": F32, "tiny": F32, "sm80": BF16}
+OF_EVERY_KERNEL = pytest.mark.parametrize("kernel", DTYPE_OF_KERNEL)
 
 
 def meta(*shape: int, dtype: torch.dtype = F32) -> Tensor:
@@ -25,12 +31,10 @@ def meta(*shape: int, dtype: torch.dtype = F32) -> Tensor:
 
 
 def plan_of(b: int, t: int, i: int, o: int, arch: str = "sm_90", kernel: str = "auto") -> psd.Plan:
+    dtype = DTYPE_OF_KERNEL.get(kernel, F32)
+    shapes = (b, t, i), (t, i, o), (t, o)
     with psd.use_kernel(kernel):
-        return psd.explain(meta(b, t, i), meta(t, i, o), meta(t, o), arch=arch)
-
-
-def plan_of_case(case: Case, arch: str = "sm_90") -> psd.Plan:
-    return psd.explain(*case.tensors("meta"), arch=arch)
+        return psd.explain(*(meta(*shape, dtype=dtype) for shape in shapes), arch=arch)
 
 
 # What is chosen
@@ -42,40 +46,57 @@ def plan_of_case(case: Case, arch: str = "sm_90") -> psd.Plan:
         ("seed", "tiny", None),
         ("seed, big batch", "tiny", None),
         ("TabM head", "tiny", None),  # O = 1
-        ("TabM packed", "simt", "128x128"),
         ("SGEMM", "simt", "128x128"),
         ("LTSF electricity", "simt", "16x128"),  # B = 16
-        ("compute", "aten", None),  # tensor cores
+        ("LTSF traffic", "sm80", "16x128"),  # the same with tf32
+        ("rtdl NLinear, bf16", "sm80", "128x32"),  # O = 24
+        ("FBGEMM default", "sm80", None),
+        ("ads per-feature", "sm80", "128x64"),  # O = 64
+        ("MLA absorb, decode", "sm80", None),
+        ("GEMV", "sm80", "16x128"),
+        ("weight stream B=8", "sm80", None),
+        ("weight stream B=64", "sm80", "64x64"),
+        ("I % 8 != 0", "sm80", None),
+        ("compute", "aten", None),  # wgmma
         ("float64", "aten", None),
     ],
 )
 def test_chosen_on_an_h200(name: str, kernel: str, tile: str | None) -> None:
-    plan = plan_of_case(BY_NAME[name])
+    plan = explain_case(BY_NAME[name])
     assert plan.kernel == kernel
     if tile:
         assert plan.tile == tile
 
 
+@pytest.mark.parametrize("name", ["TabM packed, bf16", "ads tower", "pytorch #187093", "compute"])
+def test_compute_stays_here_where_mma_sync_is_all_there_is(name: str) -> None:
+    plan = explain_case(BY_NAME[name], "sm_80")
+    assert (plan.kernel, plan.tile) == ("sm80", "128x128")
+    assert explain_case(BY_NAME[name], "sm_100").kernel == "aten"
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_float32_stays_with_this_package(case: Case, arch: str) -> None:
-    plan = plan_of_case(case, arch)
+    plan = explain_case(case, arch)
     kernels = {plan.kernel, plan.backward.kernel}
-    if case.dtype == torch.float32:
+    if case.arithmetic == "float32":
         assert kernels <= {"simt", "tiny"}
-    assert kernels <= {"simt", "tiny", "aten"}
+    if case.arithmetic == "float64":
+        assert kernels <= {"simt", "tiny", "aten"}
+    assert kernels <= {"simt", "tiny", "sm80", "aten"}
     assert (plan.architecture, plan.backward.architecture) == (arch, arch)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_least_estimate_wins_and_no_floor_is_undercut(case: Case) -> None:
-    plan = plan_of_case(case)
+    plan = explain_case(case)
     for told in (plan, plan.backward):
         assert told.floor_us < told.estimate_us
-        for kernel in ("simt", "tiny"):
+        for kernel in DTYPE_OF_KERNEL:
             try:
                 with psd.use_kernel(kernel):
-                    forced = plan_of_case(case)
+                    forced = explain_case(case)
             except ValueError:
                 continue
             forced = forced if told is plan else forced.backward
@@ -84,14 +105,33 @@ def test_the_least_estimate_wins_and_no_floor_is_undercut(case: Case) -> None:
 
 
 def test_the_same_question_has_the_same_answer() -> None:
-    assert [plan_of_case(case) for case in CASES] == [plan_of_case(case) for case in CASES]
+    assert [explain_case(case) for case in CASES] == [explain_case(case) for case in CASES]
+
+
+def test_of_equals_the_one_with_time_to_spare() -> None:
+    plan = explain_case(BY_NAME["LTSF traffic"], "sm_86")  # memory bounds both
+    assert plan.kernel == "sm80"
+    assert f"simt 64x64 {plan.estimate_us:.0f} us" in plan.reason
+
+
+def test_narrow_copies_cost_more() -> None:
+    def estimate(pitch: int, step: int = 1) -> float:
+        x, weight = meta(512, 32, pitch, dtype=BF16), meta(32, 512, pitch, dtype=BF16)
+        views = (tensor[..., : 512 * step : step] for tensor in (x, weight))
+        with psd.use_kernel("sm80"):
+            return psd.explain(*views, arch="sm_90").estimate_us
+
+    by_16, by_8, by_4, of_odd_rows = map(estimate, (520, 516, 514, 513))
+    one_by_one = estimate(1024, step=2)
+    assert by_16 < by_8 < by_4 < of_odd_rows < one_by_one
+    assert of_odd_rows > 1.5 * by_16
 
 
 @pytest.mark.parametrize(
     "sizes", [(0, 3, 4, 5), (3, 0, 4, 5), (3, 4, 0, 5), (3, 4, 5, 0)], ids=["B", "T", "I", "O"]
 )
 def test_zero_sizes_have_plans(sizes: tuple[int, int, int, int]) -> None:
-    for kernel in ("auto", "simt", "tiny"):
+    for kernel in ("auto", *DTYPE_OF_KERNEL):
         plan = plan_of(*sizes, kernel=kernel)
         assert plan.flops == 0
         b, t, _, o = sizes
@@ -101,21 +141,27 @@ def test_zero_sizes_have_plans(sizes: tuple[int, int, int, int]) -> None:
 # How sums are split
 
 
-def simt_tiles(plan: psd.Plan, rows: int, columns: int) -> int:
-    block_m, block_n = map(int, plan.tile.split("x"))
+OF_EVERY_KERNEL_OF_TILES = pytest.mark.parametrize("kernel", ["simt", "sm80"])
+
+
+def tiles_of(plan: psd.Plan, rows: int, columns: int) -> int:
+    """Of a forward, or of a backward's gradient of weight."""
+    block_m, block_n = map(int, plan.tile.rpartition("+")[2].split("x"))
     return -(-rows // block_m) * -(-columns // block_n)
 
 
-def test_a_full_gpu_splits_nothing() -> None:
-    plan = plan_of(4096, 8, 1024, 1024, kernel="simt")
+@OF_EVERY_KERNEL_OF_TILES
+def test_a_full_gpu_splits_nothing(kernel: str) -> None:
+    plan = plan_of(4096, 8, 1024, 1024, kernel=kernel)
     assert plan.splits == (1,)
-    assert plan.grid == (8 * simt_tiles(plan, 4096, 1024), 1, 1)
+    assert plan.grid == (8 * tiles_of(plan, 4096, 1024), 1, 1)
     assert (plan.launches, plan.workspace_bytes) == (1, 0)
 
 
-def test_a_long_sum_of_few_outputs_is_split() -> None:
-    plan = plan_of(64, 1, 8192, 64, kernel="simt")
-    tiles = simt_tiles(plan, 64, 64)
+@OF_EVERY_KERNEL_OF_TILES
+def test_a_long_sum_of_few_outputs_is_split(kernel: str) -> None:
+    plan = plan_of(64, 1, 8192, 64, kernel=kernel)
+    tiles = tiles_of(plan, 64, 64)
     (splits,) = plan.splits
     assert splits == min(8192 // 256, -(-132 * 256 // plan.threads) // tiles)
     assert plan.grid == (tiles * splits, 1, 1)
@@ -123,28 +169,32 @@ def test_a_long_sum_of_few_outputs_is_split() -> None:
     assert plan.workspace_bytes == splits * 64 * 64 * 4
 
 
-def test_a_block_for_every_multiprocessor_splits_nothing() -> None:
-    plan = plan_of(32, 132, 8192, 32, kernel="simt")  # each step is one tile
+@OF_EVERY_KERNEL_OF_TILES
+def test_a_block_for_every_multiprocessor_splits_nothing(kernel: str) -> None:
+    plan = plan_of(32, 132, 8192, 32, kernel=kernel)  # each step is one tile
     assert (plan.splits, plan.grid) == ((1,), (132, 1, 1))
-    assert plan_of(32, 131, 8192, 32, kernel="simt").splits > (1,)
+    assert plan_of(32, 131, 8192, 32, kernel=kernel).splits > (1,)
 
 
-@pytest.mark.parametrize("kernel", ["simt", "tiny"])
+@OF_EVERY_KERNEL
 def test_a_short_sum_is_not_split(kernel: str) -> None:
     plan = plan_of(32, 1, 64, 32, kernel=kernel)
     assert plan.splits == (1,)
     assert plan.workspace_bytes == 0
 
 
-def test_the_weight_gradient_of_a_large_batch_is_split() -> None:
-    backward = plan_of(65536, 2, 16, 16, kernel="simt").backward
+@OF_EVERY_KERNEL_OF_TILES
+def test_the_weight_gradient_of_a_large_batch_is_split(kernel: str) -> None:
+    backward = plan_of(65536, 2, 16, 16, kernel=kernel).backward
     of_x, of_weight = backward.splits
     assert of_x == 1
-    assert 132 // (2 * simt_tiles(backward, 16, 16)) <= of_weight <= 65536 // 256
-    assert backward.workspace_bytes == of_weight * 2 * (16 * 16 + 16) * 4
+    assert 132 // (2 * tiles_of(backward, 16, 16)) <= of_weight <= 65536 // 256
+    k_tiles = 65536 // (64 // DTYPE_OF_KERNEL[kernel].itemsize)
+    parts = -(-k_tiles // -(-k_tiles // of_weight))  # a split has whole k-tiles
+    assert backward.workspace_bytes == parts * 2 * (16 * 16 + 16) * 4
 
 
-@pytest.mark.parametrize("kernel", ["simt", "tiny"])
+@OF_EVERY_KERNEL
 def test_splits_are_the_same_on_every_gpu(kernel: str) -> None:
     sizes = [(64, 1, 4096, 64), (2, 3, 3000, 500), (65536, 10, 4, 8), (5000, 7, 33, 17)]
     for shape in sizes:
@@ -158,6 +208,15 @@ def test_splits_are_the_same_on_every_gpu(kernel: str) -> None:
         assert all(len(splits) == 1 for splits in splits_of_tile.values())
 
 
+def test_rows_that_differ_by_step_leave_sm80_and_split_nothing() -> None:
+    library = emulator.default_library()
+    x, weight = torch.ones(20, 2048, dtype=BF16), torch.ones(2, 2048, 8, dtype=BF16)
+    library.forward(x.expand(2, 20, 2048).transpose(0, 1), weight, kernel="sm80")
+    assert library.choice.splits[0] > 1
+    library.forward(x, weight, rows=((0, 10), (10, 10)))
+    assert (library.families[library.choice.family], *library.choice.splits) == ("sm80", 1, 1)
+
+
 # The reason
 
 
@@ -167,8 +226,18 @@ def test_reason_names_what_was_weighed_and_what_could_not_be() -> None:
     for tile in ("64x64", "32x32", "16x128"):
         assert f", simt {tile} " in plan.reason
     assert "I * O <= 4096" in plan.reason and "I = 1024, O = 1024" in plan.reason
+    assert "; sm80 needs float16, bfloat16, or float32 where " in plan.reason
+    assert "got float32 in IEEE precision" in plan.reason
     assert "aten: not weighed for float32" in plan.reason
     assert f"{plan.estimate_us:.0f} us" in plan.reason
+
+
+def test_reason_of_tensor_cores_names_both_shapes_of_a_tile() -> None:
+    backward = explain_case(BY_NAME["weight stream B=8"]).backward
+    assert backward.reason.startswith("estimated: sm80 16x128+64x128 ")
+    for tile in ("128x128", "128x64", "64x64", "128x32+64x64", "32x128+64x128"):
+        assert f", sm80 {tile} " in backward.reason
+    assert ", aten " in backward.reason and "not weighed" not in backward.reason
 
 
 def test_reason_says_what_was_asked_for() -> None:
@@ -194,6 +263,16 @@ def test_the_cache_tells_what_the_chooser_would() -> None:
     assert len(set(fresh)) > 20
     for _ in range(2):
         assert [plan(*problem, is_cached=True, repeats=2) for problem in problems] == fresh
+
+
+def test_the_cache_tells_precisions_apart() -> None:
+    problem = meta(512, 32, 512), meta(32, 512, 512), "sm_90"
+
+    def kernel(precision: Literal["ieee", "tf32"]) -> str:
+        with float32_products(precision):
+            return _ops.compiled.plan_repeatedly(*problem, is_cached=True, repeats=1)[0]
+
+    assert [kernel(precision) for precision in ("ieee", "tf32", "ieee")] == ["simt", "aten", "simt"]
 
 
 # Where the kernels can run
@@ -238,7 +317,7 @@ def test_a_gpu_that_is_too_old_is_told_so() -> None:
     )
     assert _ops.compiled.why_not_built_for(75, "8.0+PTX;9.0a") == told.format("8.0+PTX;9.0a")
     built = _ops.compiled.build_info()["cuda_architectures"] or "no GPU"
-    for kernel in ("auto", "simt", "tiny"):
+    for kernel in ("auto", *DTYPE_OF_KERNEL):
         with pytest.raises(ValueError) as refusal:
             plan_of(3, 4, 5, 6, arch="sm_75", kernel=kernel)
         assert str(refusal.value) == f"per_step_dense: {told.format(built)}"

@@ -39,12 +39,14 @@ def test_compiled_module() -> None:
     if info["cuda"] is None:
         assert told["CUDA kernels"] == "none (built without CUDA)"
         assert told["float32 on CUDA"] == "aten (batched products of ATen)"
-        assert told["other dtypes on CUDA"] == "aten (batched products of ATen)"
+        assert told["tf32 and other dtypes on CUDA"] == "aten (batched products of ATen)"
     else:
         assert told["CUDA kernels"].startswith(f"CUDA {info['cuda']}, architectures ")
         assert info["cuda"].split(".")[0] == torch.version.cuda.split(".")[0]
         assert told["float32 on CUDA"] == "simt or tiny, by the chooser's estimate"
-        assert told["other dtypes on CUDA"] == "simt, tiny or aten, by the chooser's estimate"
+        assert told["tf32 and other dtypes on CUDA"] == (
+            "simt, tiny, sm80 or aten, by the chooser's estimate"
+        )
     assert told["on the CPU"] == "aten (batched products of ATen)"
 
 

@@ -6,12 +6,13 @@ name, its threads and its shared memory.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cases
@@ -19,6 +20,7 @@ import emulator
 import pytest
 import torch
 from emulated import KERNELS, Kernel
+from machine_code import Opcodes, faults_of_tensor_core_kernel, opcodes_of
 
 from per_step_dense import _ops
 
@@ -37,6 +39,7 @@ class Launch:
     threads: int
     smem_bytes: int
     blocks_per_sm: int
+    multiplied: torch.dtype | None = None  # by tensor cores
 
 
 # Kernels with an element a thread have no tile to say so.
@@ -53,18 +56,29 @@ class Resources:
     smem_bytes: int  # known to the compiler
 
 
+# Where PyPI's tools of CUDA 13 lie; what cuobjdump calls is looked for there, too.
+TOOLS = Path(sysconfig.get_path("purelib")) / "nvidia/cu13/bin"
+SEARCH_PATH = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
+
+
+def needs(tool: str) -> None:
+    if shutil.which(tool, path=SEARCH_PATH) is None:
+        pytest.skip(f"needs {tool}: pip install nvidia-cuda-{tool}")
+
+
 @pytest.fixture(scope="module")
 def cuobjdump() -> Callable[[str], str]:
     """Runs cuobjdump on the compiled module."""
     if _ops.compiled is None or not _ops.has_cuda_kernels:
         pytest.skip("the module was built without CUDA kernels")
-    in_environment = Path(sysconfig.get_path("purelib")) / "nvidia/cu13/bin/cuobjdump"
-    tool = str(in_environment) if in_environment.exists() else shutil.which("cuobjdump")
-    if tool is None:
-        pytest.skip("needs cuobjdump: pip install nvidia-cuda-cuobjdump")
+    needs("cuobjdump")
+    tool = shutil.which("cuobjdump", path=SEARCH_PATH)
     module = _ops.compiled.__file__
+    environment = os.environ | {"PATH": SEARCH_PATH}
     return lambda option: (
-        subprocess.run([tool, option, module], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [tool, option, module], capture_output=True, text=True, check=True, env=environment
+        ).stdout
     )
 
 
@@ -94,8 +108,14 @@ def launches() -> dict[str, Launch]:
     for kernel in KERNELS:
         for name, launch in launches_of(kernel):
             smem_bytes = max(launch.smem_bytes, found[name].smem_bytes if name in found else 0)
-            found[name] = Launch(launch.threads, smem_bytes, launch.blocks_per_sm)
+            found[name] = replace(launch, smem_bytes=smem_bytes)
     return found
+
+
+@pytest.fixture(scope="module")
+def opcodes(cuobjdump) -> Opcodes:
+    needs("nvdisasm")
+    return opcodes_of(cuobjdump("--dump-sass").splitlines())
 
 
 def launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
@@ -107,15 +127,17 @@ def launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
             yield from launches_of_last_run(kernel)
             kernel.backward(dz, *arguments[:2], splits=splits)
             yield from launches_of_last_run(kernel)
-    emulator.activation_backward(dz, dz, "tanh")
-    yield emulator.default_library().kernels[0], ELEMENTWISE
+    for dy in dz, torch.cat([dz, dz], dim=2)[:, :, : dz.size(2)]:  # contiguous, and not
+        emulator.activation_backward(dy, dz, "tanh")
+        yield emulator.default_library().kernels[0], ELEMENTWISE
 
 
 def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
     library = emulator.default_library()
     plan = library.plan
     main, *others = library.kernels
-    yield main, Launch(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm)
+    multiplied = kernel.dtype if kernel.family == "sm80" else None
+    yield main, Launch(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm, multiplied)
     yield from ((name, ELEMENTWISE) for name in others)
 
 
@@ -136,6 +158,16 @@ def test_kernels_spill_nothing_and_have_no_stack(compiled):
     for arch, kernels in compiled.items():
         for name, taken in kernels.items():
             assert (taken.stack_bytes, taken.local_bytes) == (0, 0), f"{name}, sm_{arch}"
+
+
+def test_kernels_of_tensor_cores_are_made_of_their_instructions(opcodes, compiled, launches):
+    assert {arch: set(kernels) for arch, kernels in opcodes.items()} == {
+        arch: set(kernels) for arch, kernels in compiled.items()
+    }
+    for arch, kernels in opcodes.items():
+        for name, own in kernels.items():
+            if (dtype := launches[name].multiplied) is not None:
+                assert faults_of_tensor_core_kernel(own, dtype) == [], f"{name}, sm_{arch}"
 
 
 def test_as_many_blocks_fit_an_sm_as_the_tile_is_tuned_for(compiled, launches):

@@ -53,14 +53,28 @@ def sizes_at_edges(kernel: Kernel) -> dict[str, Sizes]:
         "t_is_0": (4, 0, 5, 6),
         "i_is_0": (4, 2, 0, 6),
         "o_is_0": (4, 2, 5, 0),
+        **sizes_at_edges_of_grad_weight(kernel),
     }
 
 
-EDGES = tuple(sizes_at_edges(KERNELS[0]))
+def sizes_at_edges_of_grad_weight(kernel: Kernel) -> dict[str, Sizes]:
+    """Where its tile is not that of the other products."""
+    m, n, k = kernel.facts.weight_m, kernel.facts.weight_n, kernel.facts.block_k
+    if (m, n) == (kernel.facts.block_m, kernel.facts.block_n):
+        return {}
+    return {
+        "weight_one_tile": (k, 1, m, n),
+        "weight_edges_less_1": (k - 1, 2, m - 1, n - 1),
+        "weight_edges_plus_1": (k + 1, 2, m + 1, n + 1),
+        "weight_many_terms": (9 * k + 1, 2, 2 * m + 1, n + 3),
+    }
+
+
 # By family: tiny takes no more than 4096 weights a step.
 LONG_SUMS = {
     "simt": [(64, 1, 2048, 64), (64, 1, 64, 2048), (4099, 1, 33, 64), (250, 1, 300, 270)],
     "tiny": [(64, 1, 2048, 2), (64, 1, 2, 2048), (4099, 1, 33, 64), (250, 1, 300, 13)],
+    "sm80": [(64, 1, 2048, 64), (64, 1, 64, 2048), (4099, 1, 33, 64), (250, 1, 300, 270)],
 }
 # Of the forward's or grad-input's sum, and of grad-weight's: some, uneven, and more than there are
 # terms for.
@@ -86,8 +100,11 @@ def id_of_splits(splits: tuple[int, int]) -> str:
     return "splits_{}_{}".format(*splits)
 
 
-@pytest.mark.parametrize("edge", EDGES)
-@each_kernel
+@pytest.mark.parametrize(
+    ("kernel", "edge"),
+    [(kernel, edge) for kernel in KERNELS for edge in sizes_at_edges(kernel)],
+    ids=str,
+)
 def test_both_match_fp64_at_the_edges_of_the_tile(kernel, edge):
     assert_both_match_fp64(kernel, sizes_at_edges(kernel)[edge], splits=(1, 1))
 

@@ -11,7 +11,14 @@ import pytest
 import torch
 from emulator import EmulatorError, Library, Mutation, Variant
 from emulator.faults import EXAMPLE_FAULTS, ONE_BLOCK, PACKAGE_FAULTS
-from emulator.scenarios import SCENARIOS, SIMT_SCENARIOS, Scenario, relative_error
+from emulator.faults.examples import BEHAVIOUR_FAULTS
+from emulator.scenarios import (
+    SCENARIOS,
+    SIMT_SCENARIOS,
+    SM80_SCENARIOS,
+    Scenario,
+    relative_error,
+)
 
 plants_faults = pytest.mark.skipif(
     Variant.from_environment() is not Variant.PLAIN,
@@ -35,6 +42,12 @@ LEGAL_BEHAVIOURS = (
     "half_warps_meet_apart",
     "one_lane_is_elected",
     "copies_of_every_size",
+    "ldmatrix_loads_rows",
+    "ldmatrix_loads_columns",
+    "mma_of_bf16",
+    "mma_of_f16",
+    "mma_of_tf32",
+    "mma_cuts_operands_to_tf32",
     "race_without_consequence",
 )
 
@@ -67,6 +80,14 @@ FAULTY_BEHAVIOURS = {
     "copy_from_the_gap": ("gmem-oob", "a 8-byte read of no tensor's element, at byte 16 of input"),
     "exit_with_a_copy_in_flight": ("cp.async", "exits with a cp.async that was not waited for"),
     "store_beyond_the_inner_extent": ("gmem-oob", "at byte 36 of rows_of_18"),
+    "ldmatrix_of_misaligned_rows": ("ldmatrix", "row address 0x408 is not 16-byte aligned"),
+    "ldmatrix_outside_shared": ("smem-oob", "ldmatrix touches 16 bytes at shared address 0x800"),
+    "one_lane_skips_mma_of_f16": ("deadlock", "31 threads from 0 to 31 wait for mma.sync.m16n8k16"),
+    "one_lane_skips_mma_of_tf32": ("deadlock", "31 threads from 0 to 31 wait for mma.sync.m16n8k8"),
+    "lanes_multiply_different_types": (
+        "divergence",
+        "executes mma.sync.m16n8k16 of bf16 while others wait in mma.sync.m16n8k16 of f16",
+    ),
     "setmaxnreg_in_one_warp": ("setmaxnreg", "the four warps of a warpgroup did not execute it"),
     "launch_of_33_threads": ("launch", "a block of 33 threads"),
     "launch_of_no_block": ("launch", "a grid of 0 x 1 x 1 blocks"),
@@ -158,6 +179,24 @@ def test_floats_round_as_torch_does(dtype: torch.dtype) -> None:
     torch.testing.assert_close(rounded, values.to(dtype), rtol=0, atol=0, equal_nan=True)
 
 
+def test_tfloat32_rounds_to_nearest_with_ties_away_from_zero() -> None:
+    generator = torch.Generator().manual_seed(5)
+    bits = torch.randint(-(2**31), 2**31, (1 << 16,), generator=generator).int()
+    ties = bits & ~0x1FFF | 0x1000
+    special = torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0, -0.0, 3.4028235e38])
+    values = torch.cat(
+        [*(b.view(torch.float32) for b in (bits, ties, ties - 1, ties + 1)), special]
+    )
+    magnitude, exponent = values.double().abs().frexp()
+    spacing = torch.ldexp(torch.ones_like(magnitude), (exponent - 11).clamp(min=-136))
+    magnitude = torch.ldexp(magnitude, exponent)
+    expected = ((magnitude / spacing + 0.5).floor() * spacing).copysign(values.double()).float()
+    expected = torch.where(values.isfinite(), expected, values)
+    rounded = converted("round_to_tfloat32", values, torch.float32)
+    torch.testing.assert_close(rounded, expected, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(rounded.signbit(), expected.signbit() & ~values.isnan())
+
+
 # The package's kernels.
 
 
@@ -214,7 +253,7 @@ def test_blocks_that_walk_over_many_tiles_are_right() -> None:
     """Not a fault: the grid is cut so short that the loop over tiles runs."""
     library = build(ONE_BLOCK)
     for schedule in library.schedules[::4]:
-        for scenario in SIMT_SCENARIOS.values():
+        for scenario in (SIMT_SCENARIOS | SM80_SCENARIOS).values():
             assert scenario(library, schedule) == ""
             assert library.counters.blocks == library.counters.launches
 
@@ -258,6 +297,17 @@ def test_planted_fault_in_an_example_kernel_is_caught(fault: str) -> None:
 
     assert scenario(LIBRARY(), emulator.schedules()[0]) == ""
     assert_caught(scenario, *mutations)
+
+
+@plants_faults
+@pytest.mark.parametrize("fault", BEHAVIOUR_FAULTS)
+def test_planted_fault_in_a_behaviour_is_caught(fault: str) -> None:
+    behaviour, mutations = BEHAVIOUR_FAULTS[fault]
+    library = build(*mutations)
+    for schedule in library.schedules:
+        with pytest.raises(EmulatorError) as caught:
+            library.behaviour(behaviour, schedule=schedule)
+        assert caught.value.kind == "expectation"
 
 
 # Planting itself.

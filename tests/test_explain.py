@@ -27,8 +27,8 @@ def meta(*shape: int, dtype: torch.dtype = F32) -> Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
-# What the call has to do. Floors of docs by hand for an H200: flops at 55 (float32), 60 (float64)
-# or 790 (16 bits) TFLOP/s, bytes at 4.3 TB/s.
+# What the call has to do. Floors of docs by hand for an H200: flops at 55 (float32), 60 (float64),
+# 400 (tf32) or 790 (16 bits) TFLOP/s, bytes at 4.3 TB/s.
 GFLOPS_MB_FLOORS = {
     "seed": (2e-5, 0.017, 0.004, 0.005),
     "seed, big batch": (0.042, 31.5, 7.32, 9.75),
@@ -36,6 +36,7 @@ GFLOPS_MB_FLOORS = {
     "LTSF traffic": (6.67, 895, 208, 406),
     "rtdl NLinear": (0.064, 7.14, 1.66, 3.01),
     "rtdl NLinear, bf16": (0.642, 34.1, 7.92, 14.3),
+    "TabM packed": (4.29, 67.2, 15.6, 27.3),
     "TabM packed, bf16": (17.2, 83.9, 21.7, 43.5),
     "TabM head": (0.008, 8.44, 1.96, 3.92),
     "PETS ensemble": (0.143, 3.99, 2.61, 5.21),
@@ -58,10 +59,7 @@ GFLOPS_MB_FLOORS = {
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_work_and_floor(case: Case) -> None:
-    if case.name not in GFLOPS_MB_FLOORS:
-        assert case.allows_tf32  # whose floor is that of float32 here
-        return
-    plan = psd.explain(*case.tensors("meta"), arch="sm_90")
+    plan = explain_shapes.explain_case(case)
     gflops, mb, forward_us, backward_us = GFLOPS_MB_FLOORS[case.name]
     roundly = {"rel": 0.01, "abs": 0.0006}
     assert plan.flops / 1e9 == pytest.approx(gflops, **roundly)

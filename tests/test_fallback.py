@@ -89,7 +89,7 @@ def test_show_config_says_why() -> None:
     assert name == "reference (cpu)"
     assert "_C" in reason
     assert facts["compiled module"].strip() == f"missing: {reason}"
-    for where in ("on the CPU", "float32 on CUDA", "other dtypes on CUDA"):
+    for where in ("on the CPU", "float32 on CUDA", "tf32 and other dtypes on CUDA"):
         assert facts[where].strip() == "reference (torch.einsum)"
     assert "CUDA kernels" not in facts
 

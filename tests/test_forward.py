@@ -61,6 +61,16 @@ def test_forward_matches_fp64(
     assert_matches(arguments(layout, dtype, device), activation)
 
 
+@ALL_LAYOUTS
+@pytest.mark.parametrize("kernel", ["simt", "tiny", "sm80"])
+def test_every_kernel_that_is_asked_for_matches_fp64(
+    gpu: torch.device, kernel: str, layout: str
+) -> None:
+    args = arguments(layout, torch.bfloat16, gpu)
+    with psd.use_kernel(kernel):
+        assert_matches(args, "gelu")
+
+
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @ALL_DTYPES
 def test_sizes_match_fp64(

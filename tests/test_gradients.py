@@ -71,6 +71,16 @@ def assert_gradients_match(args: Arguments, activation: str | None) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kernel", ["simt", "tiny", "sm80"])
+def test_gradients_of_every_kernel_that_is_asked_for(
+    gpu: torch.device, kernel: str, layout: str
+) -> None:
+    args = arguments(layout, torch.bfloat16, gpu)
+    with psd.use_kernel(kernel):
+        assert_gradients_match(args, "relu")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @ALL_ACTIVATIONS
 def test_float32_gradients_match_fp64(
     device: torch.device, activation: str | None, layout: str

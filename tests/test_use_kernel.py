@@ -21,8 +21,8 @@ if _ops.compiled is None:
     pytest.skip("needs the compiled module", allow_module_level=True)
 
 ops = torch.ops.per_step_dense
-NAMES = ["auto", "reference", "simt", "tiny"]
-LISTED = "auto, reference, simt, tiny"
+NAMES = ["auto", "reference", "simt", "tiny", "sm80"]
+LISTED = "auto, reference, simt, tiny, sm80"
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_it_belongs_to_the_thread() -> None:
     assert seen == ["auto"]
 
 
-@pytest.mark.parametrize("name", ["sm80", "aten", "cublas", "", "Simt"])
+@pytest.mark.parametrize("name", ["sm90", "aten", "cublas", "", "Simt"])
 def test_unknown_name(name: str) -> None:
     expected = f"per_step_dense: kernel must be one of {LISTED}; got {name!r}"
     with pytest.raises(ValueError) as refusal:
@@ -181,7 +181,7 @@ def test_reference_gradients(device: torch.device, activation: str | None) -> No
     torch.testing.assert_close(twice, torch.autograd.grad(expected[1].square().sum(), args.x))
 
 
-@pytest.mark.parametrize("name", ["auto", "simt", "tiny"])
+@pytest.mark.parametrize("name", ["auto", "simt", "tiny", "sm80"])
 def test_all_backwards_are_given_the_family_of_their_forward(name: str) -> None:
     args = small("meta")
     with psd.use_kernel(name):
@@ -195,8 +195,8 @@ def test_all_backwards_are_given_the_family_of_their_forward(name: str) -> None:
 
 
 def test_the_backward_keeps_the_family_of_its_forward(gpu: torch.device) -> None:
-    args = Arguments(*(t.detach().float().requires_grad_() for t in small(gpu)))
-    for name in ("simt", "tiny"):
+    args = Arguments(*(t.detach().bfloat16().requires_grad_() for t in small(gpu)))
+    for name in ("simt", "tiny", "sm80"):
         with psd.use_kernel(name):
             y = psd.per_step_dense(*args)
         with torch.profiler.profile(
@@ -211,7 +211,7 @@ def test_the_backward_keeps_the_family_of_its_forward(gpu: torch.device) -> None
 
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
-@pytest.mark.parametrize("name", ["simt", "tiny"])
+@pytest.mark.parametrize("name", ["simt", "tiny", "sm80"])
 def test_kernels_refuse_the_cpu(name: str, grad: bool) -> None:
     args = small(grad=grad)
     expected = f"per_step_dense: use_kernel('{name}') needs CUDA tensors; x is on cpu"
@@ -277,6 +277,30 @@ def test_tiny_refuses_large_sizes() -> None:
     text = str(refusal.value)
     assert text.startswith("per_step_dense: use_kernel('tiny') cannot take this call: ")
     assert "4096" in text and "512" in text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "told"),
+    [(torch.float32, "float32 in IEEE precision"), (torch.float64, "float64")],
+    ids=["ieee", "fp64"],
+)
+def test_sm80_refuses_what_tensor_cores_would_round(dtype: torch.dtype, told: str) -> None:
+    args = [torch.empty(shape, dtype=dtype, device="meta") for shape in ((3, 4, 5), (4, 5, 6))]
+    with pytest.raises(ValueError) as refusal, psd.use_kernel("sm80"):
+        psd.explain(*args, arch="sm_90")
+    assert str(refusal.value) == (
+        "per_step_dense: use_kernel('sm80') cannot take this call: sm80 needs float16, bfloat16, "
+        "or float32 where torch.backends.cuda.matmul.fp32_precision is 'tf32'; got " + told
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_sm80_takes_any_sizes_and_strides(dtype: torch.dtype) -> None:
+    x = torch.empty(5, 77, 3, dtype=dtype, device="meta").transpose(1, 2)
+    weight = torch.empty(77, 2 * 33, dtype=dtype, device="meta")[:, 1::2].expand(3, 77, 33)
+    with psd.use_kernel("sm80"):
+        plan = psd.explain(x, weight, arch="sm_90")
+    assert (plan.kernel, plan.backward.kernel) == ("sm80", "sm80")
 
 
 # torch.compile

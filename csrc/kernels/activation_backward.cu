@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/activation_backward.cuh"
 #include "kernels/activation_backward.h"
+#include "kernels/gemm.h"
 #include "kernels/launch.cuh"
 
 namespace per_step_dense {
@@ -12,22 +14,36 @@ bool is_contiguous(const View3& view, const ActivationBackwardProblem& problem) 
          view.stride[0] == problem.t * problem.o;
 }
 
+bool is_aligned(const View3& view) {
+  return reinterpret_cast<uintptr_t>(view.data) % kVectorBytes == 0;
+}
+
+LaunchShape shape_for(int64_t threads) {
+  const int64_t blocks = ceil_div(threads, kActivationBackwardThreads);
+  return {unsigned(std::min(blocks, kMaxBlocks)), kActivationBackwardThreads, 0};
+}
+
 }  // namespace
 
 cudaError_t activation_backward(const ActivationBackwardProblem& problem, cudaStream_t stream) {
   const int64_t elements = problem.b * problem.t * problem.o;
   if (elements == 0) return cudaSuccess;
-
+  const View3 views[] = {problem.dy, problem.saved, problem.dz};
+  const auto all = [&](auto holds) { return std::all_of(views, std::end(views), holds); };
   ActivationBackwardProblem flat = problem;
-  if (is_contiguous(problem.dy, problem) && is_contiguous(problem.saved, problem) &&
-      is_contiguous(problem.dz, problem)) {
+  bool by_vectors = false;
+  const int64_t vector_elems = kVectorBytes / bytes_of(problem.dtype);
+  if (all([&](const View3& view) { return is_contiguous(view, problem); })) {
     flat.b = flat.t = 1;
     flat.o = elements;
+    by_vectors = elements % vector_elems == 0 && all(is_aligned);
   }
-  const int64_t blocks = (elements + kActivationBackwardThreads - 1) / kActivationBackwardThreads;
-  const LaunchShape shape{unsigned(std::min(blocks, kMaxBlocks)), kActivationBackwardThreads, 0};
   return visit_scalar(problem.dtype, [&](auto tag) {
-    return launch(activation_backward_kernel<typename decltype(tag)::type>, shape, flat, stream);
+    using Scalar = typename decltype(tag)::type;
+    return by_vectors
+               ? launch(activation_backward_of_vectors_kernel<Scalar>,
+                        shape_for(elements / vector_elems), flat, stream)
+               : launch(activation_backward_kernel<Scalar>, shape_for(elements), flat, stream);
   });
 }
 

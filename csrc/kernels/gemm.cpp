@@ -20,6 +20,7 @@ Gemm forward_product(const ForwardProblem& problem) {
   gemm.m = problem.b;
   gemm.n = problem.o;
   gemm.k = problem.i;
+  gemm.m_ranges = problem.rows;
   gemm.a = operand(problem.x, /*t=*/1, /*row=*/0, /*k=*/2);
   gemm.b = operand(problem.weight, /*t=*/0, /*row=*/2, /*k=*/1);
   gemm.c = matrix(problem.y, /*t=*/1, /*m=*/0, /*n=*/2);
@@ -35,6 +36,7 @@ Gemm grad_input_product(const BackwardProblem& problem) {
   gemm.m = problem.b;
   gemm.n = problem.i;
   gemm.k = problem.o;
+  gemm.m_ranges = problem.rows;
   gemm.a = operand(problem.dz, /*t=*/1, /*row=*/0, /*k=*/2);
   gemm.b = operand(problem.weight, /*t=*/0, /*row=*/1, /*k=*/2);
   gemm.c = matrix(problem.dx, /*t=*/1, /*m=*/0, /*n=*/2);
@@ -48,6 +50,7 @@ Gemm grad_weight_product(const BackwardProblem& problem) {
   gemm.m = problem.dweight.data ? problem.i : 0;
   gemm.n = problem.o;
   gemm.k = problem.b;
+  gemm.k_ranges = problem.rows;
   gemm.a = operand(problem.x, /*t=*/1, /*row=*/2, /*k=*/0);
   gemm.b = operand(problem.dz, /*t=*/1, /*row=*/2, /*k=*/0);
   gemm.c = matrix(problem.dweight, /*t=*/0, /*m=*/1, /*n=*/2);

@@ -33,6 +33,8 @@ struct Vector {
 // c[t] = activation(a[t] b[t] + bias[t])
 struct Gemm {
   int64_t t, m, n, k;
+  RowRanges m_ranges;  // the rows of each step, where they differ; m counts those of all steps
+  RowRanges k_ranges;  // likewise for the terms
   Operand a;           // (T, M, K)
   Operand b;           // (T, N, K)
   Matrix c;            // (T, M, N), or absent where only the column sums are wanted

@@ -58,6 +58,7 @@ auto visit_scalar(DType dtype, Visit&& visit) {
     case DType::kBFloat16:
       return visit(TypeTag<__nv_bfloat16>{});
     case DType::kFloat32:
+    case DType::kTFloat32:
       break;
   }
   return visit(TypeTag<float>{});

@@ -1,6 +1,7 @@
 // The C interface that tests load: the package's host code, run under a schedule.
 #include "bridge.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -20,13 +21,20 @@ using emulator::TensorView;
 using emulator::Workspace;
 using per_step_dense::DType;
 using per_step_dense::LaunchPlan;
+using per_step_dense::RowRanges;
 using per_step_dense::View2;
 using per_step_dense::View3;
 
 // Collects what a problem's kernels may touch. Absent tensors are left out.
 class Views {
  public:
-  explicit Views(DType dtype) : element_bytes_(per_step_dense::bytes_of(dtype)) {}
+  explicit Views(DType dtype) : Views(dtype, {}, 0) {}
+  Views(DType dtype, const RowRanges& rows, int64_t t)
+      : element_bytes_(per_step_dense::bytes_of(dtype)), rows_(rows), steps_(t) {
+    if (!rows.begin) return;
+    add(ranges("begin", rows.begin));
+    add(ranges("count", rows.count));
+  }
 
   void add(const char* name, BufferRole role, const View3& view, int64_t extent0, int64_t extent1,
            int64_t extent2) {
@@ -43,29 +51,58 @@ class Views {
   }
   void add(const TensorView& view) { views_.push_back(view); }
 
+  // A tensor with rows of the batch. Where they differ by step, those of no step are not touched.
+  void add_rows(const char* name, BufferRole role, const View3& view, int64_t rows,
+                int64_t columns) {
+    if (!rows_.begin) return add(name, role, view, rows, steps_, columns);
+    int64_t begin = 0, end = 0;
+    const auto add_run = [&] {
+      if (view.data == nullptr) return;
+      auto* data = static_cast<char*>(view.data) + begin * view.stride[0] * element_bytes_;
+      add(name, role, View3{data, {view.stride[0], 0, view.stride[2]}}, end - begin, 1, columns);
+    };
+    for (int64_t t = 0; t < steps_; ++t) {
+      const int64_t first = std::clamp<int64_t>(rows_.begin[t], 0, rows);
+      const int64_t count = std::clamp<int64_t>(rows_.count[t], 0, rows - first);
+      if (count > 0 && first != end) {
+        add_run();
+        begin = end = first;
+      }
+      end += count;
+    }
+    add_run();
+  }
+
   const std::vector<TensorView>& all() const { return views_; }
 
  private:
+  TensorView ranges(const char* name, const int64_t* data) const {
+    return {name,         BufferRole::kInput, const_cast<int64_t*>(data),
+            sizeof *data, {1, 1, steps_},     {0, 0, 1}};
+  }
+
   int64_t element_bytes_;
+  RowRanges rows_;  // where begin is null, every step has all rows
+  int64_t steps_;
   std::vector<TensorView> views_;
 };
 
 Views views_of(const per_step_dense::ForwardProblem& p) {
-  Views views(p.dtype);
-  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
+  Views views(p.dtype, p.rows, p.t);
+  views.add_rows("x", BufferRole::kInput, p.x, p.b, p.i);
   views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
   views.add("bias", BufferRole::kInput, p.bias, p.t, p.o);
-  views.add("y", BufferRole::kOutput, p.y, p.b, p.t, p.o);
-  views.add("z", BufferRole::kOutput, p.z, p.b, p.t, p.o);
+  views.add_rows("y", BufferRole::kOutput, p.y, p.b, p.o);
+  views.add_rows("z", BufferRole::kOutput, p.z, p.b, p.o);
   return views;
 }
 
 Views views_of(const per_step_dense::BackwardProblem& p) {
-  Views views(p.dtype);
-  views.add("dz", BufferRole::kInput, p.dz, p.b, p.t, p.o);
-  views.add("x", BufferRole::kInput, p.x, p.b, p.t, p.i);
+  Views views(p.dtype, p.rows, p.t);
+  views.add_rows("dz", BufferRole::kInput, p.dz, p.b, p.o);
+  views.add_rows("x", BufferRole::kInput, p.x, p.b, p.i);
   views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
-  views.add("dx", BufferRole::kOutput, p.dx, p.b, p.t, p.i);
+  views.add_rows("dx", BufferRole::kOutput, p.dx, p.b, p.i);
   views.add("dweight", BufferRole::kOutput, p.dweight, p.t, p.i, p.o);
   views.add("dbias", BufferRole::kOutput, p.dbias, p.t, p.o);
   return views;

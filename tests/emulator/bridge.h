@@ -29,6 +29,7 @@ struct KernelDecision {
 // The compile-time values of a tile.
 struct TileFacts {
   int32_t block_m, block_n, block_k;  // tiny has no block_k: the terms a thread loads at a time
+  int32_t weight_m, weight_n;         // grad-weight's, where its tile is another
   int32_t threads, blocks_per_sm;
   char name[24];
 };

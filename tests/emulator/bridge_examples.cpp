@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bridge.h"
+#include "runtime/tfloat32.h"
 
 namespace {
 
@@ -55,4 +56,8 @@ void emulator_widen_float16(const uint16_t* values, float* widened, size_t count
 
 void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t count) {
   for (size_t i = 0; i < count; ++i) rounded[i] = __float2bfloat16_rn(values[i]).bits;
+}
+
+extern "C" void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t count) {
+  for (size_t i = 0; i < count; ++i) rounded[i] = emulator::float_to_tfloat32(values[i]);
 }

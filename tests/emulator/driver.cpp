@@ -47,6 +47,7 @@ double tolerance_of(DType dtype) {
     case DType::kBFloat16:
       return 2e-2;
     case DType::kFloat32:
+    case DType::kTFloat32:
       break;
   }
   return 5e-5;
@@ -149,6 +150,85 @@ void run_backward(const Run& run) {
   judge(run, report, std::fmax(dx_error, std::fmax(dweight_error, dbias_error)));
 }
 
+// Steps whose rows lie one behind the other, of which one has none and one ends behind a tile.
+struct PackedRows {
+  static constexpr int64_t kSteps = 4, kRows = 43;
+  int64_t begin[kSteps] = {0, 17, 17, 34}, count[kSteps] = {17, 0, 17, 9};
+
+  RowRanges ranges() const { return {begin, count}; }
+  int64_t step_of(int64_t row) const {
+    int64_t step = 0;
+    while (row >= begin[step] + count[step]) ++step;
+    return step;
+  }
+};
+
+// Rows of all steps lie in one tensor, at the same place at every step.
+View3 packed(Tensor& tensor) {
+  View3 view = tensor.view3();
+  view.stride[1] = 0;
+  return view;
+}
+
+void run_packed_forward(const Run& run) {
+  const Extents& e = run.extents;
+  const PackedRows rows;
+  Tensor x(run.dtype, e.b, 1, e.i, 1), weight(run.dtype, e.t, e.i, e.o, 2);
+  Tensor bias(run.dtype, 1, e.t, e.o, 3), y(run.dtype, e.b, 1, e.o);
+  ForwardProblem problem{};
+  problem.b = e.b, problem.t = e.t, problem.i = e.i, problem.o = e.o;
+  problem.dtype = run.dtype;
+  problem.rows = rows.ranges();
+  problem.x = packed(x);
+  problem.weight = weight.view3();
+  problem.bias = bias.view2();
+  problem.y = packed(y);
+  emulator::Report report;
+  emulator::KernelDecision decision;
+  emulator_forward(&problem, &run.request, run.schedule, &decision, &report);
+  judge(run, report, largest_error(e.b, 1, e.o, y, [&](int64_t row, int64_t, int64_t o) {
+          const int64_t t = rows.step_of(row);
+          double sum = bias.at(0, t, o);
+          for (int64_t i = 0; i < e.i; ++i) sum += x.at(row, 0, i) * weight.at(t, i, o);
+          return sum;
+        }));
+}
+
+void run_packed_backward(const Run& run) {
+  const Extents& e = run.extents;
+  const PackedRows rows;
+  Tensor dz(run.dtype, e.b, 1, e.o, 1), x(run.dtype, e.b, 1, e.i, 2);
+  Tensor weight(run.dtype, e.t, e.i, e.o, 3), dx(run.dtype, e.b, 1, e.i);
+  Tensor dweight(run.dtype, e.t, e.i, e.o);
+  BackwardProblem problem{};
+  problem.b = e.b, problem.t = e.t, problem.i = e.i, problem.o = e.o;
+  problem.dtype = run.dtype;
+  problem.rows = rows.ranges();
+  problem.dz = packed(dz);
+  problem.x = packed(x);
+  problem.weight = weight.view3();
+  problem.dx = packed(dx);
+  problem.dweight = dweight.view3();
+  emulator::Report report;
+  emulator::KernelDecision decision;
+  emulator_backward(&problem, &run.request, run.schedule, &decision, &report);
+  const double dx_error = largest_error(e.b, 1, e.i, dx, [&](int64_t row, int64_t, int64_t i) {
+    const int64_t t = rows.step_of(row);
+    double sum = 0;
+    for (int64_t o = 0; o < e.o; ++o) sum += dz.at(row, 0, o) * weight.at(t, i, o);
+    return sum;
+  });
+  const double dweight_error =
+      largest_error(e.t, e.i, e.o, dweight, [&](int64_t t, int64_t i, int64_t o) {
+        double sum = 0;
+        for (int64_t row = rows.begin[t]; row < rows.begin[t] + rows.count[t]; ++row) {
+          sum += x.at(row, 0, i) * dz.at(row, 0, o);
+        }
+        return sum;
+      });
+  judge(run, report, std::fmax(dx_error, dweight_error));
+}
+
 void run_activation_backward(const Run& run) {
   const Extents& e = run.extents;
   Tensor dy(run.dtype, e.b, e.t, e.o, 1), saved(run.dtype, e.b, e.t, e.o, 2);
@@ -203,15 +283,31 @@ void run_family(KernelFamily family, DType dtype, const Extents& extents, size_t
   }
 }
 
+// Steps with different rows, which the family of tensor cores alone takes.
+void run_packed(DType dtype, size_t schedule) {
+  const Extents extents{PackedRows::kRows, PackedRows::kSteps, 33, 40};
+  emulator::TileFacts facts;
+  for (int tile = 0; emulator_tile_facts(KernelFamily::kSm80, dtype, tile, &facts); ++tile) {
+    const emulator::KernelRequest request{KernelFamily::kSm80, tile, {1, 1}, /*architecture=*/90};
+    run_packed_forward({"packed forward", extents, dtype, request, schedule});
+    run_packed_backward({"packed backward", extents, dtype, request, schedule});
+  }
+}
+
 void run_package(size_t schedule) {
   const Extents sizes[] = {{5, 3, 17, 70}, {67, 2, 80, 40}};
-  for (int type = 0; type < 4; ++type) {
-    const auto dtype = static_cast<DType>(type);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16}) {
     for (const Extents& extents : sizes) {
       run_family(KernelFamily::kSimt, dtype, extents, schedule);
       run_family(KernelFamily::kTiny, dtype, extents, schedule);
       run_activation_backward({"activation_backward", extents, dtype, {}, schedule});
     }
+  }
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kTFloat32}) {
+    for (const Extents& extents : sizes) {
+      run_family(KernelFamily::kSm80, dtype, extents, schedule);
+    }
+    run_packed(dtype, schedule);
   }
 }
 

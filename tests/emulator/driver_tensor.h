@@ -59,6 +59,7 @@ class Tensor {
       case DType::kBFloat16:
         return __bfloat162float(load<__nv_bfloat16>(index));
       case DType::kFloat32:
+      case DType::kTFloat32:
         break;
     }
     return load<float>(index);
@@ -73,7 +74,18 @@ class Tensor {
         return store(index, __float2bfloat16_rn(value));
       case DType::kFloat32:
         return store(index, value);
+      case DType::kTFloat32:
+        return store(index, cut_to_tf32(value));
     }
+  }
+
+  // So that products round nothing off.
+  static float cut_to_tf32(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    bits &= ~uint32_t{0x1fff};
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
   }
 
   DType dtype_;

@@ -6,6 +6,8 @@
 #include "choose_kernel.h"
 #include "kernels/simt/simt.h"
 #include "kernels/simt/tiles.h"
+#include "kernels/sm80/sm80.h"
+#include "kernels/sm80/tiles.h"
 #include "kernels/tiny/tiles.h"
 #include "kernels/tiny/tiny.h"
 
@@ -13,6 +15,7 @@ namespace emulator {
 namespace {
 
 namespace simt = per_step_dense::simt;
+namespace sm80 = per_step_dense::sm80;
 namespace tiny = per_step_dense::tiny;
 
 template <class Problem>
@@ -26,6 +29,50 @@ Choice choose_for(const Problem& problem, const KernelRequest& request) {
   return per_step_dense::choose_kernel(problem, architecture, constraint);
 }
 
+TileFacts facts_of(const simt::TileInfo& info, int32_t element_bytes) {
+  TileFacts facts{};
+  facts.block_m = facts.weight_m = info.block_m;
+  facts.block_n = facts.weight_n = info.block_n;
+  facts.block_k = simt::kBlockKBytes / element_bytes;
+  facts.threads = info.threads;
+  facts.blocks_per_sm = info.blocks_per_sm;
+  return facts;
+}
+
+TileFacts facts_of(const tiny::TileInfo& info) {
+  TileFacts facts{};
+  facts.block_m = facts.weight_m = info.rows;
+  facts.block_n = facts.weight_n = info.columns;
+  facts.block_k = info.chunk;
+  facts.threads = info.threads;
+  facts.blocks_per_sm = info.blocks_per_sm;
+  return facts;
+}
+
+TileFacts facts_of(const sm80::TileInfo& info, int32_t element_bytes) {
+  TileFacts facts{};
+  facts.block_m = info.rows.block_m;
+  facts.block_n = info.rows.block_n;
+  facts.block_k = sm80::kBlockKBytes / element_bytes;
+  facts.weight_m = info.grad_weight.block_m;
+  facts.weight_n = info.grad_weight.block_n;
+  facts.threads = info.threads;
+  facts.blocks_per_sm = info.blocks_per_sm;
+  return facts;
+}
+
+bool has_tiles(KernelFamily family, DType dtype) {
+  switch (family) {
+    case KernelFamily::kSimt:
+    case KernelFamily::kTiny:
+      return true;
+    case KernelFamily::kSm80:
+      return sm80::takes(dtype);
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Choice choose(const ForwardProblem& problem, const KernelRequest& request) {
@@ -37,26 +84,40 @@ Choice choose(const BackwardProblem& problem, const KernelRequest& request) {
 
 cudaError_t launch(const ForwardProblem& problem, const Choice& choice, void* workspace,
                    cudaStream_t stream) {
-  return choice.family == KernelFamily::kTiny ? tiny::forward(problem, choice, workspace, stream)
-                                              : simt::forward(problem, choice, workspace, stream);
+  switch (choice.family) {
+    case KernelFamily::kSimt:
+      return simt::forward(problem, choice, workspace, stream);
+    case KernelFamily::kTiny:
+      return tiny::forward(problem, choice, workspace, stream);
+    case KernelFamily::kSm80:
+      return sm80::forward(problem, choice, workspace, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
 }
 cudaError_t launch(const BackwardProblem& problem, const Choice& choice, void* workspace,
                    cudaStream_t stream) {
-  return choice.family == KernelFamily::kTiny ? tiny::backward(problem, choice, workspace, stream)
-                                              : simt::backward(problem, choice, workspace, stream);
+  switch (choice.family) {
+    case KernelFamily::kSimt:
+      return simt::backward(problem, choice, workspace, stream);
+    case KernelFamily::kTiny:
+      return tiny::backward(problem, choice, workspace, stream);
+    case KernelFamily::kSm80:
+      return sm80::backward(problem, choice, workspace, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
 }
 
 bool tile_facts(KernelFamily family, DType dtype, int index, TileFacts& facts) {
-  const bool is_ours = family == KernelFamily::kSimt || family == KernelFamily::kTiny;
-  if (!is_ours || index >= per_step_dense::tile_count(family)) return false;
+  if (!has_tiles(family, dtype) || index >= per_step_dense::tile_count(family)) return false;
   const auto bytes = static_cast<int32_t>(per_step_dense::bytes_of(dtype));
   if (family == KernelFamily::kSimt) {
-    const simt::TileInfo info = simt::tile_info(index, dtype);
-    const int32_t block_k = simt::kBlockKBytes / bytes;
-    facts = {info.block_m, info.block_n, block_k, info.threads, info.blocks_per_sm, ""};
+    facts = facts_of(simt::tile_info(index, dtype), bytes);
+  } else if (family == KernelFamily::kTiny) {
+    facts = facts_of(tiny::tile_info(index, dtype));
   } else {
-    const tiny::TileInfo info = tiny::tile_info(index, dtype);
-    facts = {info.rows, info.columns, info.chunk, info.threads, info.blocks_per_sm, ""};
+    facts = facts_of(sm80::tile_info(index), bytes);
   }
   const std::string name = per_step_dense::tile_name(family, index, dtype);
   std::snprintf(facts.name, sizeof facts.name, "%s", name.c_str());

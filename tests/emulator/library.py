@@ -15,6 +15,8 @@ from . import structs
 from .build import build_library
 from .guarded import GuardedOutput
 
+Rows = tuple[Sequence[int], Sequence[int]]  # begin and count of each step
+
 
 class EmulatorError(RuntimeError):
     """A kernel did what it must not.
@@ -40,7 +42,11 @@ class Library:
 
     forward and backward also take what a caller may wish of the chooser: `kernel`, a name of
     `families`; `tile`, an index into its tiles, -1 for any; `splits`, of the forward's or
-    grad-input's sum and of grad-weight's, 0 for any; `arch`, 90 for sm_90.
+    grad-input's sum and of grad-weight's, 0 for any; `arch`, 90 for sm_90. With `tf32`, products of
+    float32 may round to tfloat32.
+
+    With `rows`, the first row and the count of each step, the tensors of the batch have no steps:
+    x is (B, I) and y (B, O). Rows of no step may be neither read nor written; they stay NaN.
 
     Attributes:
         schedules: The names of all schedules.
@@ -74,9 +80,11 @@ class Library:
         self.choice = structs.Choice()
         self.plan = structs.LaunchPlan()
 
-    def tiles(self, family: str, dtype: torch.dtype) -> tuple[structs.TileFacts, ...]:
+    def tiles(
+        self, family: str, dtype: torch.dtype, *, tf32: bool = False
+    ) -> tuple[structs.TileFacts, ...]:
         """The tiles that a family is compiled with for a dtype, by their index."""
-        return tuple(self._tiles(self.families.index(family), structs.DTYPES[dtype]))
+        return tuple(self._tiles(self.families.index(family), structs.dtype_index(dtype, tf32)))
 
     def _tiles(self, family: int, dtype: int) -> Iterator[structs.TileFacts]:
         for index in itertools.count():
@@ -93,23 +101,27 @@ class Library:
         activation: str = "none",
         *,
         want_z: bool = False,
+        rows: Rows | None = None,
+        tf32: bool = False,
         outputs: str = "contiguous",
         schedule: int | str = 0,
         **wishes: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """y and, if wanted, the value z before the activation."""
-        b, t, i = x.shape
-        o = weight.shape[2]
-        y = GuardedOutput((b, t, o), x.dtype, outputs)
-        z = GuardedOutput((b, t, o), x.dtype, outputs) if want_z else None
+        t, i, o = weight.shape
+        y = GuardedOutput((*x.shape[:-1], o), x.dtype, outputs)
+        z = GuardedOutput(y.tensor.shape, x.dtype, outputs) if want_z else None
+        ranges = _ranges(rows)
         problem = structs.ForwardProblem(
-            *(b, t, i, o),
-            *(structs.DTYPES[x.dtype], self.activations.index(activation)),
-            structs.view3(x),
+            *(x.shape[0], t, i, o),
+            structs.dtype_index(x.dtype, tf32),
+            self.activations.index(activation),
+            structs.row_ranges(*ranges),
+            structs.view3(_with_steps(x)),
             structs.view3(weight),
             structs.view2(bias),
-            structs.view3(y.tensor),
-            structs.view3(_tensor(z)),
+            structs.view3(_with_steps(y.tensor)),
+            structs.view3(_with_steps(_tensor(z))),
         )
         self._run_chosen("emulator_forward", problem, wishes, schedule=schedule, outputs=(y, z))
         return y.tensor, _tensor(z)
@@ -121,24 +133,28 @@ class Library:
         weight: torch.Tensor,
         mask: tuple[bool, bool, bool] = (True, True, True),
         *,
+        rows: Rows | None = None,
+        tf32: bool = False,
         outputs: str = "contiguous",
         schedule: int | str = 0,
         **wishes: Any,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """dx, dweight, dbias; None where the mask says that it is not wanted."""
-        b, t, i = x.shape
-        o = weight.shape[2]
-        shapes = ((b, t, i), (t, i, o), (t, o))
+        t, i, o = weight.shape
+        shapes = (x.shape, (t, i, o), (t, o))
         results = [
             GuardedOutput(shape, dz.dtype, outputs) if wanted else None
             for shape, wanted in zip(shapes, mask, strict=True)
         ]
         dx, dweight, dbias = (_tensor(result) for result in results)
+        ranges = _ranges(rows)
         problem = structs.BackwardProblem(
-            *(b, t, i, o),
-            structs.DTYPES[dz.dtype],
-            *(structs.view3(dz), structs.view3(x), structs.view3(weight)),
-            *(structs.view3(dx), structs.view3(dweight), structs.view2(dbias)),
+            *(x.shape[0], t, i, o),
+            structs.dtype_index(dz.dtype, tf32),
+            structs.row_ranges(*ranges),
+            *map(structs.view3, (_with_steps(dz), _with_steps(x), weight)),
+            *map(structs.view3, (_with_steps(dx), dweight)),
+            structs.view2(dbias),
         )
         self._run_chosen("emulator_backward", problem, wishes, schedule=schedule, outputs=results)
         return dx, dweight, dbias
@@ -282,6 +298,22 @@ def schedules() -> tuple[str, ...]:
 
 def _tensor(output: GuardedOutput | None) -> torch.Tensor | None:
     return None if output is None else output.tensor
+
+
+def _ranges(rows: Rows | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    if rows is None:
+        return None, None
+    begin, count = (torch.tensor(values, dtype=torch.int64) for values in rows)
+    return begin, count
+
+
+def _with_steps(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """Rows that belong to steps by ranges alone lie at the same place at every step."""
+    if tensor is None or tensor.dim() == 3:
+        return tensor
+    return tensor.as_strided(
+        (len(tensor), 1, tensor.size(1)), (tensor.stride(0), 0, tensor.stride(1))
+    )
 
 
 def _names(name_at: Any) -> Iterator[str]:

@@ -16,6 +16,10 @@ class View2(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("stride", ctypes.c_int64 * 2))
 
 
+class RowRanges(ctypes.Structure):
+    _fields_ = (("begin", ctypes.c_void_p), ("count", ctypes.c_void_p))
+
+
 _EXTENTS = tuple((name, ctypes.c_int64) for name in ("b", "t", "i", "o"))
 
 
@@ -24,6 +28,7 @@ class ForwardProblem(ctypes.Structure):
         *_EXTENTS,
         ("dtype", ctypes.c_int32),
         ("activation", ctypes.c_int32),
+        ("rows", RowRanges),
         ("x", View3),
         ("weight", View3),
         ("bias", View2),
@@ -36,6 +41,7 @@ class BackwardProblem(ctypes.Structure):
     _fields_ = (
         *_EXTENTS,
         ("dtype", ctypes.c_int32),
+        ("rows", RowRanges),
         ("dz", View3),
         ("x", View3),
         ("weight", View3),
@@ -107,6 +113,8 @@ class TileFacts(ctypes.Structure):
         ("block_m", ctypes.c_int32),
         ("block_n", ctypes.c_int32),
         ("block_k", ctypes.c_int32),
+        ("weight_m", ctypes.c_int32),
+        ("weight_n", ctypes.c_int32),
         ("threads", ctypes.c_int32),
         ("blocks_per_sm", ctypes.c_int32),
         ("name", ctypes.c_char * 24),
@@ -139,6 +147,19 @@ DTYPES = {
     dtype: index
     for index, dtype in enumerate((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 }
+TFLOAT32 = 4
+
+
+def dtype_index(dtype: torch.dtype, tf32: bool = False) -> int:
+    """With `tf32`, products of float32 may round to tfloat32."""
+    return TFLOAT32 if tf32 and dtype == torch.float32 else DTYPES[dtype]
+
+
+def row_ranges(begin: torch.Tensor | None, count: torch.Tensor | None) -> RowRanges:
+    """All rows at every step, where there are no ranges."""
+    if begin is None or count is None:
+        return RowRanges(None, None)
+    return RowRanges(begin.data_ptr(), count.data_ptr())
 
 
 def view3(tensor: torch.Tensor | None) -> View3:

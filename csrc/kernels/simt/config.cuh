@@ -55,8 +55,9 @@ struct Config {
       min_of(max_of(kUnrolledProducts / (kThreadM * kThreadN * kTermsPerRead), 1),
              kBlockK / kTermsPerRead);
 
-  // More would not fit beside the accumulators.
-  static constexpr int kElementsInFlight = 4;
+  // Of copies through registers: more would not fit beside the accumulators.
+  static constexpr bool kRealigns = false;
+  static constexpr int kElementsInFlight = kThreadM * kThreadN > 16 ? 4 : 2;
 
   static_assert(kThreadsM % kLanesM == 0 && kThreadsN % kLanesN == 0, "or warps do not tile it");
   static_assert(kTermsPerFold % kBlockK == 0, "or a fold falls inside a k-tile");
@@ -86,10 +87,8 @@ struct OperandTile {
 
 template <class Config, class Product>
 struct Stage {
-  using TileA = OperandTile<Config, Config::kBlockM, Product::kMajorA>;
-  using TileB = OperandTile<Config, Config::kBlockN, Product::kMajorB>;
-  TileA a;
-  TileB b;
+  OperandTile<Config, Config::kBlockM, Product::kMajorA> a;
+  OperandTile<Config, Config::kBlockN, Product::kMajorB> b;
 };
 
 template <class Config, class Product>

@@ -26,7 +26,7 @@ class TileStore {
 #pragma unroll 1
     for (int i = 0; i < Config::kThreadM; ++i) {
       const int64_t m = at_.m0 + outputs_.template row<Product::kMajorA>(i);
-      if (m >= tiled_.gemm.m) break;
+      if (m >= at_.m_end) break;
 #pragma unroll
       for (int j = 0; j < Config::kThreadN; j += kGroup) {
         Accum values[kGroup];

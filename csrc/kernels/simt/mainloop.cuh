@@ -1,15 +1,13 @@
 // The sum over k of one output tile.
 #pragma once
 
+#include "kernels/simt/column_sums.cuh"
 #include "kernels/simt/config.cuh"
-#include "kernels/tiled/column_sums.cuh"
-#include "kernels/tiled/operand_copy.cuh"
+#include "kernels/tiled/stages.cuh"
 
 namespace per_step_dense::simt {
 
-using tiled::ColumnSums;
 using tiled::Coordinates;
-using tiled::OperandCopy;
 using tiled::TiledGemm;
 
 template <class Config>
@@ -117,50 +115,22 @@ __device__ __forceinline__ void multiply(const Stage<Config, Product>& stage,
   }
 }
 
-//   copy(0) copy(1) | wait(0) barrier copy(2) multiply(0) | wait(1) barrier copy(3) multiply(1) ...
-//
-// A stage is refilled after the barrier that every thread reaches when it has read it.
 template <class Config, class Product>
 __device__ __forceinline__ void mainloop(const TiledGemm& tiled, const Coordinates& at,
                                          const ThreadOutputs<Config>& outputs,
                                          Pipeline<Config, Product>& smem,
                                          Accumulators<Config>& accum, ColumnSums<Config>& columns) {
-  OperandCopy<Config, typename Stage<Config, Product>::TileA> copy_a(
-      tiled.gemm.a, tiled.access_a, at.t, at.m0, tiled.gemm.m, at.first_k);
-  OperandCopy<Config, typename Stage<Config, Product>::TileB> copy_b(
-      tiled.gemm.b, tiled.access_b, at.t, at.n0, tiled.gemm.n, at.first_k);
-  int64_t k_left = at.terms;  // to be multiplied
-  const auto copy = [&](int stage, int tiles_ahead) {
-    const int64_t k_to_copy = k_left - tiles_ahead * Config::kBlockK;
-    if (k_to_copy > 0) {
-      const int k_inside = int(min(k_to_copy, int64_t(Config::kBlockK)));
-      copy_a.issue(smem.stage[stage].a, k_inside);
-      copy_b.issue(smem.stage[stage].b, k_inside);
-    }
-    ptx::cp_async_commit_group();
-  };
-
-#pragma unroll 1
-  for (int stage = 0; stage < Config::kStages - 1; ++stage) copy(stage, stage);
-  int read = 0, refill = Config::kStages - 1;
   int terms_to_fold = kTermsPerFold;
-  for (; k_left > 0; k_left -= Config::kBlockK) {
-    ptx::cp_async_wait_group<Config::kStages - 2>();
-    __syncthreads();
-    copy(refill, Config::kStages - 1);
-    if (tiled.gemm.m > 0) multiply(smem.stage[read], outputs, accum);
-    if (at.sums_columns) columns.add(smem.stage[read].b);
+  tiled::for_each_stage<Config>(tiled, at, smem.stage, [&](const Stage<Config, Product>& stage) {
+    if (tiled.gemm.m > 0) multiply(stage, outputs, accum);
+    if (at.sums_columns) columns.add(stage.b);
     terms_to_fold -= Config::kBlockK;
     if (terms_to_fold == 0) {
       accum.fold();
       terms_to_fold = kTermsPerFold;
     }
-    read = read + 1 == Config::kStages ? 0 : read + 1;
-    refill = refill + 1 == Config::kStages ? 0 : refill + 1;
-  }
+  });
   accum.fold();
-  ptx::cp_async_wait_group<0>();
-  __syncthreads();  // the block's next tile, or the column sums, will write there
 }
 
 }  // namespace per_step_dense::simt

@@ -3,44 +3,35 @@
 
 #include "kernels/ptx.cuh"
 #include "kernels/scalar.cuh"
+#include "kernels/tiled/misaligned_chunk.cuh"
 #include "kernels/tiled/products.h"
 #include "kernels/tiled/tiled_gemm.h"
 
 namespace per_step_dense::tiled {
 
-struct TilePlace {
-  int row, k;
-};
-
-// Which chunks of a tile a thread copies: chunk j of all is that of thread j, j + threads, ..., and
-// chunks are numbered along the faster dimension first, so that neighbouring threads read
-// neighbouring addresses.
-struct ThreadCopies {
-  int threads, chunks;  // along the faster dimension
-  int chunk_elems;
-  bool k_is_fastest;
-
-  __device__ __forceinline__ TilePlace place(int fast, int slow) const {
-    return k_is_fastest ? TilePlace{slow, fast} : TilePlace{fast, slow};
-  }
-  __device__ __forceinline__ TilePlace first() const {
-    return place(int(threadIdx.x) % chunks * chunk_elems, int(threadIdx.x) / chunks);
-  }
-  // From the thread's first chunk to its j-th.
-  __device__ __forceinline__ TilePlace step(int j) const {
-    const int copies_a_line = max(chunks / threads, 1), lines_a_copy = max(threads / chunks, 1);
-    return place(j % copies_a_line * threads * chunk_elems, j / copies_a_line * lines_a_copy);
-  }
-};
-
-// What lies outside the operand is not read and becomes zero. Tile says where an element lies in
-// shared memory; its chunks of 16 bytes along the contiguous dimension are contiguous there.
+// Chunk j of a tile is copied by thread j, j + threads, ...; chunks are numbered along the faster
+// dimension first, so that neighbouring threads read neighbouring addresses. What lies outside the
+// operand is not read and becomes zero.
+//
+// Tile says where an element lies in shared memory; its chunks of 16 bytes along the contiguous
+// dimension are contiguous there.
 template <class Config, class Tile>
 class OperandCopy {
   using Scalar = typename Config::Scalar;
-  static constexpr int kRows = Tile::kRows;
+  static constexpr int kRows = Tile::kRows, kThreads = Config::kThreads;
   static constexpr Major kMajor = Tile::kMajor;
   static constexpr int kElementBytes = sizeof(Scalar);
+
+  // How chunks of so many elements lie in lines of the tile.
+  template <int kChunkElems, bool kKIsFastest>
+  struct Chunks {
+    static constexpr int kOfALine = (kKIsFastest ? Config::kBlockK : kRows) / kChunkElems;
+    static constexpr int kCopiesALine = kOfALine > kThreads ? kOfALine / kThreads : 1;
+    static constexpr int kLinesACopy = kOfALine > kThreads ? 1 : kThreads / kOfALine;
+    static constexpr int kCount = kRows * Config::kBlockK / kChunkElems;
+    static constexpr int kCopies = (kCount + kThreads - 1) / kThreads;  // of a thread
+    static_assert(kCopies * kThreads == kCount || kCopies == 1, "or copies are not even");
+  };
 
  public:
   // From row `first_row` of `rows` and term `first_k` on.
@@ -48,14 +39,31 @@ class OperandCopy {
                                          int64_t t, int64_t first_row, int64_t rows,
                                          int64_t first_k)
       : operand_(operand), access_(access), rows_left_(int(min(rows - first_row, int64_t(kRows)))) {
-    const TilePlace own = copies(access.copy_bytes, access.k_is_fastest).first();
+    const unsigned chunk_elems = unsigned(access.copy_bytes) / kElementBytes;
+    const bool k_is_fastest = access.k_is_fastest;
+    const unsigned chunks = unsigned(k_is_fastest ? Config::kBlockK : kRows) / chunk_elems;
+    const unsigned fast = threadIdx.x % chunks * chunk_elems, slow = threadIdx.x / chunks;
+    row_ = k_is_fastest ? slow : fast;
+    k_ = k_is_fastest ? fast : slow;
     gmem_ = static_cast<const Scalar*>(operand.data) + t * operand.stride_t +
-            (first_row + own.row) * operand.stride_row + (first_k + own.k) * operand.stride_k;
+            (first_row + row_) * operand.stride_row + (first_k + k_) * operand.stride_k;
+    line_step_ = int64_t(max(kThreads / chunks, 1u)) *
+                 (k_is_fastest ? operand.stride_row : operand.stride_k);
   }
 
   // Begins the copy of the next k-tile, of which k_left terms, at least one, are inside. It is
   // complete, for this thread, when its group is.
   __device__ __forceinline__ void issue(Tile& tile, int k_left) {
+    if (Config::kRealigns && !access_.is_aligned) {
+      copy_misaligned_chunks(tile, k_left);
+    } else {
+      copy_aligned(tile, k_left);
+    }
+    gmem_ += Config::kBlockK * operand_.stride_k;
+  }
+
+ private:
+  __device__ __forceinline__ void copy_aligned(Tile& tile, int k_left) const {
     switch (access_.copy_bytes) {
       case 16:
         copy_chunks<16>(tile, k_left);
@@ -67,24 +75,28 @@ class OperandCopy {
         copy_chunks<4>(tile, k_left);
         break;
       default:
-        copy_16_bit_elements(tile, k_left);
+        if (access_.k_is_fastest) {
+          copy_16_bit_elements<true>(tile, k_left);
+        } else {
+          copy_16_bit_elements<false>(tile, k_left);
+        }
     }
-    gmem_ += Config::kBlockK * operand_.stride_k;
   }
 
- private:
-  static __device__ __forceinline__ ThreadCopies copies(int copy_bytes, bool k_is_fastest) {
-    const int chunk_elems = copy_bytes / kElementBytes;
-    const int elems = k_is_fastest ? Config::kBlockK : kRows;
-    return {Config::kThreads, elems / chunk_elems, chunk_elems, k_is_fastest};
+  // A thread's place in its j-th copy.
+  struct Place {
+    unsigned row, k;
+  };
+  template <class Chunks, bool kKIsFastest, int kChunkElems>
+  __device__ __forceinline__ Place place(int j) const {
+    const unsigned fast = j % Chunks::kCopiesALine * kThreads * kChunkElems;
+    const unsigned slow = j / Chunks::kCopiesALine * Chunks::kLinesACopy;
+    return kKIsFastest ? Place{row_ + slow, k_ + fast} : Place{row_ + fast, k_ + slow};
   }
 
-  __device__ __forceinline__ const Scalar* source(const TilePlace& step) const {
-    return gmem_ + step.row * operand_.stride_row + step.k * operand_.stride_k;
-  }
-
-  // Elements inside the operand, from (row, k) on along the tile's contiguous dimension.
-  __device__ __forceinline__ int elements_left(int row, int k, int k_left) const {
+  // Elements inside the operand, from there on along the tile's contiguous dimension.
+  __device__ __forceinline__ int elements_left(const Place& at, int k_left) const {
+    const int row = int(at.row), k = int(at.k);
     if (row >= rows_left_ || k >= k_left) return 0;
     return kMajor == Major::kK ? k_left - k : rows_left_ - row;
   }
@@ -94,50 +106,87 @@ class OperandCopy {
   template <int kBytes>
   __device__ __forceinline__ void copy_chunks(Tile& tile, int k_left) const {
     if constexpr (kBytes > kElementBytes) {
-      copy_evenly<kBytes>(tile, k_left, copies(kBytes, kMajor == Major::kK));
+      copy_evenly<kBytes, kMajor == Major::kK>(tile, k_left);
     } else if constexpr (kBytes == kElementBytes) {
       if (access_.k_is_fastest) {
-        copy_evenly<kBytes>(tile, k_left, copies(kBytes, true));
+        copy_evenly<kBytes, true>(tile, k_left);
       } else {
-        copy_evenly<kBytes>(tile, k_left, copies(kBytes, false));
+        copy_evenly<kBytes, false>(tile, k_left);
       }
     }
   }
 
-  template <int kBytes>
-  __device__ __forceinline__ void copy_evenly(Tile& tile, int k_left,
-                                              const ThreadCopies& own) const {
-    constexpr int kCopies = kRows * Config::kBlockK * kElementBytes / kBytes / Config::kThreads;
-    const TilePlace first = own.first();
+  template <int kBytes, bool kKIsFastest>
+  __device__ __forceinline__ void copy_evenly(Tile& tile, int k_left) const {
+    constexpr int kChunkElems = kBytes / kElementBytes;
+    using Chunks = Chunks<kChunkElems, kKIsFastest>;
+    if (Chunks::kCount < kThreads && threadIdx.x >= Chunks::kCount) return;
+    const int64_t stride_fast = kKIsFastest ? operand_.stride_k : operand_.stride_row;
+    const Scalar* line = gmem_;
+    // Were all unrolled, the places of narrow copies would be held in registers all along.
+#pragma unroll 4
+    for (int j = 0; j < Chunks::kCopies; ++j) {
+      if (j > 0 && j % Chunks::kCopiesALine == 0) line += line_step_;
+      const Scalar* source = line + j % Chunks::kCopiesALine * kThreads * kChunkElems * stride_fast;
+      const Place at = place<Chunks, kKIsFastest, kChunkElems>(j);
+      const int bytes = min(elements_left(at, k_left) * kElementBytes, kBytes);
+      ptx::cp_async<kBytes>(ptx::cvta_to_shared(tile.at(at.row, at.k)), source, bytes);
+    }
+  }
+
+  // Through registers: cp.async copies nothing that is aligned to 2 bytes only.
+  __device__ __forceinline__ void copy_misaligned_chunks(Tile& tile, int k_left) const {
+    if constexpr (kElementBytes == 2 && Config::kRealigns) {
+      constexpr int kChunkElems = MisalignedChunk::kElems;
+      constexpr bool kKIsFastest = kMajor == Major::kK;
+      using Chunks = Chunks<kChunkElems, kKIsFastest>;
+      if (Chunks::kCount < kThreads && threadIdx.x >= Chunks::kCount) return;
+      constexpr int kInFlight =
+          Chunks::kCopies < Config::kChunksInFlight ? Chunks::kCopies : Config::kChunksInFlight;
+      static_assert(Chunks::kCopiesALine == 1, "or a thread has several chunks of a line");
+      const Scalar* line = gmem_;
+#pragma unroll 1
+      for (int begin = 0; begin < Chunks::kCopies; begin += kInFlight) {
+        MisalignedChunk chunk[kInFlight];
 #pragma unroll
-    for (int j = 0; j < kCopies; ++j) {
-      const TilePlace step = own.step(j);
-      const int row = first.row + step.row, k = first.k + step.k;
-      const int bytes = min(elements_left(row, k, k_left) * kElementBytes, kBytes);
-      ptx::cp_async<kBytes>(ptx::cvta_to_shared(tile.at(row, k)), source(step), bytes);
+        for (int c = 0; c < kInFlight; ++c, line += line_step_) {
+          const Place at = place<Chunks, kKIsFastest, kChunkElems>(begin + c);
+          chunk[c].load(reinterpret_cast<const uint16_t*>(line),
+                        min(elements_left(at, k_left), kChunkElems));
+        }
+#pragma unroll
+        for (int c = 0; c < kInFlight; ++c) {
+          const Place at = place<Chunks, kKIsFastest, kChunkElems>(begin + c);
+          chunk[c].store(tile.at(at.row, at.k));
+        }
+      }
     }
   }
 
   // Through registers: cp.async knows no copy of 2 bytes.
+  template <bool kKIsFastest>
   __device__ __forceinline__ void copy_16_bit_elements(Tile& tile, int k_left) const {
     if constexpr (kElementBytes == 2) {
-      constexpr int kCopies = kRows * Config::kBlockK / Config::kThreads;
-      constexpr int kInFlight = Config::kElementsInFlight;
-      const ThreadCopies own = copies(kElementBytes, access_.k_is_fastest);
-      const TilePlace first = own.first();
+      using Chunks = Chunks<1, kKIsFastest>;
+      constexpr int kInFlight =
+          Chunks::kCopies < Config::kElementsInFlight ? Chunks::kCopies : Config::kElementsInFlight;
+      const int64_t stride_fast = kKIsFastest ? operand_.stride_k : operand_.stride_row;
+      const Scalar* line = gmem_;
 #pragma unroll 1
-      for (int begin = 0; begin < kCopies; begin += kInFlight) {
+      for (int begin = 0; begin < Chunks::kCopies; begin += kInFlight) {
         Scalar elements[kInFlight];
 #pragma unroll
         for (int e = 0; e < kInFlight; ++e) {
-          const TilePlace step = own.step(begin + e);
-          const bool inside = elements_left(first.row + step.row, first.k + step.k, k_left) > 0;
-          elements[e] = inside ? ptx::ld_global_nc(source(step)) : Scalar{};
+          const Place at = place<Chunks, kKIsFastest, 1>(begin + e);
+          const Scalar* source = line + e % Chunks::kCopiesALine * kThreads * stride_fast;
+          const bool inside = elements_left(at, k_left) > 0;
+          elements[e] = inside ? ptx::ld_global_nc(source) : Scalar{};
+          if ((e + 1) % Chunks::kCopiesALine == 0) line += line_step_;
         }
 #pragma unroll
         for (int e = 0; e < kInFlight; ++e) {
-          const TilePlace step = own.step(begin + e);
-          *tile.at(first.row + step.row, first.k + step.k) = elements[e];
+          const Place at = place<Chunks, kKIsFastest, 1>(begin + e);
+          *tile.at(at.row, at.k) = elements[e];
         }
       }
     }
@@ -145,7 +194,9 @@ class OperandCopy {
 
   const Operand& operand_;
   const OperandAccess& access_;
-  const Scalar* gmem_;
+  const Scalar* gmem_;  // of this thread's first copy
+  int64_t line_step_;   // from the lines of a copy to those of the next
+  unsigned row_, k_;    // of this thread's first copy, inside the tile
   int rows_left_;
 };
 

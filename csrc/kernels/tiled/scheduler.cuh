@@ -2,14 +2,10 @@
 #pragma once
 
 #include "kernels/cuda.cuh"
+#include "kernels/tiled/coordinates.h"
 #include "kernels/tiled/tiled_gemm.h"
 
 namespace per_step_dense::tiled {
-
-struct Coordinates {
-  int64_t t, m0, n0, first_k, terms, split;
-  bool sums_columns;
-};
 
 // Tiles are numbered with n innermost: neighbours share rows of a and matrix b[t].
 template <class Config>
@@ -19,6 +15,7 @@ __device__ __forceinline__ Coordinates coordinates_of(int64_t tile, const TiledG
   Coordinates at;
   at.n0 = tile % tiled.tiles_n * Config::kBlockN;
   at.m0 = m_tile * Config::kBlockM;
+  at.m_end = tiled.gemm.m;
   at.t = matrix % tiled.gemm.t;
   at.split = matrix / tiled.gemm.t;
   at.first_k = at.split * tiled.terms;

@@ -12,6 +12,7 @@ struct OperandAccess {
   // Bytes a copy moves along the contiguous dimension. Those of one element say that elements are
   // copied one by one, which any strides allow.
   int32_t copy_bytes;
+  bool is_aligned;    // else rows of 16-bit elements begin at odd ones, which cp.async cannot copy
   bool k_is_fastest;  // neighbouring threads copy neighbours along k, not along the rows
 };
 

@@ -39,10 +39,13 @@ int32_t copy_bytes(const Operand& operand, Major major, int64_t element_bytes) {
   return static_cast<int32_t>(element_bytes);
 }
 
-OperandAccess access(const Operand& operand, Major major, int64_t element_bytes) {
+OperandAccess access(const Operand& operand, Major major, int64_t element_bytes, bool realigns) {
   const int32_t bytes = copy_bytes(operand, major, element_bytes);
-  const bool by_elements = bytes == element_bytes;
-  return {bytes, by_elements ? operand.stride_k < operand.stride_row : major == Major::kK};
+  if (bytes > element_bytes) return {bytes, /*is_aligned=*/true, major == Major::kK};
+  const bool is_contiguous = (major == Major::kK ? operand.stride_k : operand.stride_row) == 1;
+  if (is_contiguous && element_bytes == 2 && realigns)
+    return {16, /*is_aligned=*/false, major == Major::kK};
+  return {bytes, /*is_aligned=*/true, operand.stride_k < operand.stride_row};
 }
 
 // Whether a thread's neighbouring outputs may be stored by one instruction (in 16-byte pieces).
@@ -51,6 +54,11 @@ bool stores_groups(const Matrix& matrix, int64_t group_bytes, int64_t element_by
   return matrix.stride_n == 1 && is_aligned(matrix.data, bytes) &&
          is_multiple(matrix.stride_m, element_bytes, bytes) &&
          is_multiple(matrix.stride_t, element_bytes, bytes);
+}
+
+// Tiles of so many rows that steps can need whose rows are `rows` in all, however those are shared.
+int64_t most_tiles(int64_t rows, int64_t steps, int64_t tile_rows) {
+  return std::min(rows, (rows + steps * (tile_rows - 1)) / tile_rows);
 }
 
 class Tiler {
@@ -66,17 +74,23 @@ class Tiler {
     tiled.gemm = gemm;
     tiled.gemm.a = with_harmless_strides(gemm.a, gemm.t, gemm.m, gemm.k, Product::kMajorA);
     tiled.gemm.b = with_harmless_strides(gemm.b, gemm.t, gemm.n, gemm.k, Product::kMajorB);
-    tiled.access_a = access(tiled.gemm.a, Product::kMajorA, bytes);
-    tiled.access_b = access(tiled.gemm.b, Product::kMajorB, bytes);
-    tiled.tiles_m = std::max<int64_t>(ceil_div(gemm.m, shape.m), gemm.column_sums.data != nullptr);
+    tiled.access_a = access(tiled.gemm.a, Product::kMajorA, bytes, shape.realigns);
+    tiled.access_b = access(tiled.gemm.b, Product::kMajorB, bytes, shape.realigns);
+    // Where rows differ by step, tiles_m counts the tiles of all steps.
+    const bool has_m_ranges = gemm.m_ranges.begin != nullptr;
+    const int64_t matrices = has_m_ranges ? 1 : gemm.t;
+    tiled.tiles_m = has_m_ranges ? most_tiles(gemm.m, gemm.t, shape.m)
+                                 : std::max<int64_t>(ceil_div(gemm.m, shape.m),
+                                                     gemm.column_sums.data != nullptr);
     tiled.tiles_n = ceil_div(gemm.n, shape.n);
 
     // A split of no terms would be a block for nothing.
     const int64_t k_tiles = ceil_div(gemm.k, shape.k);
-    const int64_t k_tiles_a_split = std::max<int64_t>(ceil_div(k_tiles, std::max(splits, 1)), 1);
+    const int wanted_splits = has_m_ranges ? 1 : std::max(splits, 1);  // parts are of equal steps
+    const int64_t k_tiles_a_split = std::max<int64_t>(ceil_div(k_tiles, wanted_splits), 1);
     const int64_t used_splits = std::max<int64_t>(ceil_div(k_tiles, k_tiles_a_split), 1);
     tiled.terms = k_tiles_a_split * shape.k;
-    tiled.tiles = gemm.t * tiled.tiles_m * tiled.tiles_n * used_splits;
+    tiled.tiles = matrices * tiled.tiles_m * tiled.tiles_n * used_splits;
     if (used_splits > 1 && tiled.tiles > 0) {
       tiled.is_split = true;
       tiled.part_elems = part_elems(gemm);
@@ -106,6 +120,14 @@ class Tiler {
 };
 
 }  // namespace
+
+OperandAccesses accesses_of(const Gemm& gemm, Major major_a, Major major_b, DType dtype) {
+  const Operand a = with_harmless_strides(gemm.a, gemm.t, gemm.m, gemm.k, major_a);
+  const Operand b = with_harmless_strides(gemm.b, gemm.t, gemm.n, gemm.k, major_b);
+  const int64_t bytes = bytes_of(dtype);
+  return {access(a, major_a, bytes, /*realigns=*/true),
+          access(b, major_b, bytes, /*realigns=*/true)};
+}
 
 ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace,
                          const BlockShape& shape) {

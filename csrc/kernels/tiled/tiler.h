@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "choice.h"
+#include "kernels/tiled/products.h"
 #include "kernels/tiled/tiled_gemm.h"
 #include "problem.h"
 
@@ -15,8 +16,15 @@ struct BlockShape {
   int k;            // terms of a stage of the pipeline
   int threads;      // of a block
   int store_elems;  // neighbouring outputs that a thread stores together
+  bool realigns;    // copies rows that begin at odd 16-bit elements as wholes, not by elements
   size_t smem_bytes;
 };
+
+// How the operands of a product are copied, whatever the tile, by a family that realigns.
+struct OperandAccesses {
+  OperandAccess a, b;
+};
+OperandAccesses accesses_of(const Gemm& gemm, Major major_a, Major major_b, DType dtype);
 
 // With a null workspace the works serve as plans, and are not to be launched.
 ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace,

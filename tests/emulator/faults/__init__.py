@@ -1,6 +1,6 @@
 """The faults that test_emulator_selftest.py plants, each an edit or two of a source.
 
-A fault names what to run: a scenario of scenarios.py, or an example kernel. Texts are quoted from
+A fault names what to run: a scenario of scenarios/, or an example kernel. Texts are quoted from
 the sources; where a source changes, its quotation here changes with it, or planting fails.
 """
 
@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from .common import ONE_BLOCK, Fault
 from .examples import EXAMPLE_FAULTS
+from .row_ranges import ROW_RANGE_FAULTS
 from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
+from .sm80 import SM80_FAULTS
 from .tiled import TILED_FAULTS
 from .tiny import TINY_FAULTS
 
-PACKAGE_FAULTS = {**SIMT_FAULTS, **TILED_FAULTS, **TINY_FAULTS, **SHARED_FAULTS}
+PACKAGE_FAULTS = {
+    **SIMT_FAULTS,
+    **TILED_FAULTS,
+    **TINY_FAULTS,
+    **SM80_FAULTS,
+    **ROW_RANGE_FAULTS,
+    **SHARED_FAULTS,
+}
 
 __all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]

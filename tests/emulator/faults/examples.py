@@ -1,4 +1,4 @@
-"""Faults in the example kernels, which exercise what the package's kernels do not use yet."""
+"""Faults in the example kernels and in the behaviours of single instructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ..mutation import Mutation
 from .common import SYNC, Fault
 
 MMA_SYNC = "tests/emulator/kernels/mma_sync_gemm.cuh"
+MATRIX = "tests/emulator/kernels/matrix_behaviours.cuh"
 WGMMA = "tests/emulator/kernels/wgmma_gemm.cuh"
 STAGE_BYTES = "(full, Config::kStageBytes)"
 EMPTY_ARRIVE = "    if (threadIdx.x % 128 == 0) ptx::mbarrier_arrive(empty);\n"
@@ -123,6 +124,35 @@ EXAMPLE_FAULTS: dict[str, Fault] = {
                 WGMMA,
                 "ptx::setmaxnreg_inc<",
                 "if (threadIdx.x % 128 < 64) ptx::setmaxnreg_inc<",
+            ),
+        ),
+    ),
+}
+
+# What a behaviour expects of the instruction must not come out of a wrong use of it.
+BEHAVIOUR_FAULTS: dict[str, Fault] = {
+    "mma of f16: two registers of A are swapped": Fault(
+        "mma_of_f16",
+        (
+            Mutation(MATRIX, "a[1] = pair_a(g + 8, k);", "a[1] = pair_a(g, k + 8);"),
+            Mutation(MATRIX, "a[2] = pair_a(g, k + 8);", "a[2] = pair_a(g + 8, k);"),
+        ),
+    ),
+    "mma of tf32: the registers of B are swapped": Fault(
+        "mma_of_tf32",
+        (
+            Mutation(MATRIX, "element_b(k + 4, g)", "element_b(k, g)"),
+            Mutation(MATRIX, "element_b(k, g)", "element_b(k + 4, g)", 1),
+        ),
+    ),
+    "mma of tf32: operands are not rounded": Fault(
+        "mma_of_tf32",
+        (
+            Mutation(
+                MATRIX,
+                "return ptx::cvt_rna_tf32(value * (1 - 0x1p-13f));",
+                "value *= 1 - 0x1p-13f;"
+                "uint32_t bits; memcpy(&bits, &value, sizeof bits); return bits;",
             ),
         ),
     ),

@@ -2,72 +2,20 @@
 
 from __future__ import annotations
 
-from ..mutation import Mutation
-from .common import SYNC, Fault, fault
+from .common import Fault, fault
 
 SIMT = "csrc/kernels/simt/"
 MAINLOOP = SIMT + "mainloop.cuh"
+COLUMN_SUMS = SIMT + "column_sums.cuh"
 EPILOGUE = SIMT + "epilogue.cuh"
 CONFIG = SIMT + "config.cuh"
 GEMM = SIMT + "gemm.cuh"
 PLAN = SIMT + "plan.cpp"
 
 
-PIPELINE_FAULTS: dict[str, Fault] = {
-    "no barrier between filling and reading a stage": fault(
-        "forward of vectors", MAINLOOP, SYNC, "", 1
-    ),
-    "no barrier between the main loop and what reuses its memory": fault(
-        "backward", MAINLOOP, SYNC, "", 2
-    ),
-    "the copies of a tile are not waited for": fault(
-        "forward of vectors", MAINLOOP, "ptx::cp_async_wait_group<Config::kStages - 2>();", ""
-    ),
-    "the wait leaves the tile's own group pending": fault(
-        "forward of vectors", MAINLOOP, "<Config::kStages - 2>", "<Config::kStages - 1>"
-    ),
-    "copies are not committed": fault(
-        "forward of vectors", MAINLOOP, "    ptx::cp_async_commit_group();\n", ""
-    ),
-    "the main loop ends with copies in flight": Fault(
-        "forward of vectors",
-        (
-            Mutation(MAINLOOP, "  ptx::cp_async_wait_group<0>();\n", ""),
-            Mutation(MAINLOOP, "if (k_to_copy > 0)", "if (k_left > 0)"),
-        ),
-    ),
-    "the stage that is read is refilled": fault(
-        "forward of vectors", MAINLOOP, "refill = Config::kStages - 1;", "refill = 0;"
-    ),
-    "a stage is refilled before the barrier": fault(
-        "forward of vectors",
-        MAINLOOP,
-        "    __syncthreads();\n    copy(refill, Config::kStages - 1);",
-        "    copy(refill, Config::kStages - 1);\n    __syncthreads();",
-    ),
-    "the stage that is read does not advance": fault(
-        "forward of vectors", MAINLOOP, "read + 1 == Config::kStages ? 0 : read + 1", "read"
-    ),
-    "the stages wrap one too late": fault(
-        "forward of vectors",
-        MAINLOOP,
-        "refill + 1 == Config::kStages ?",
-        "refill == Config::kStages ?",
-    ),
-    "the prologue fills one stage too few": fault(
-        "forward of vectors",
-        MAINLOOP,
-        "stage < Config::kStages - 1; ++stage",
-        "stage < Config::kStages - 2; ++stage",
-    ),
-    "tiles ahead are copied past the end of the sum": fault(
-        "forward of vectors", MAINLOOP, "k_left - tiles_ahead * Config::kBlockK", "k_left"
-    ),
-    "the last k-tile is left out": fault(
-        "forward of vectors", MAINLOOP, "; k_left > 0;", "; k_left > Config::kBlockK;"
-    ),
+SUM_FAULTS: dict[str, Fault] = {
     "the sums are not folded at the end": fault(
-        "forward", MAINLOOP, "  accum.fold();\n  ptx", "  ptx"
+        "forward", MAINLOOP, "  });\n  accum.fold();", "  });"
     ),
     "a fold keeps what it has folded": fault("long sums", MAINLOOP, "recent[i][j] = 0;", ";"),
     "long sums are added up term by term": fault(
@@ -76,17 +24,19 @@ PIPELINE_FAULTS: dict[str, Fault] = {
         "inline constexpr int kTermsPerFold = ",
         "inline constexpr int kTermsPerFold = 4096 * ",
     ),
+    "the column sums skip a share's rows": fault(
+        "backward", COLUMN_SUMS, "j * kThreads, k + share)", "j * kThreads, k)"
+    ),
+    "a thread's second column is summed as its first": fault(
+        "backward of few rows", COLUMN_SUMS, "first + j * kThreads", "first"
+    ),
     "what the bias gradient rounds off is lost": fault(
         "long sums", "csrc/kernels/sums.cuh", "? sum + lost : sum", "? sum : sum"
     ),
 }
 
-COPY_FAULTS: dict[str, Fault] = {}
-
 EPILOGUE_FAULTS: dict[str, Fault] = {
-    "rows are written past the edge": fault(
-        "forward", EPILOGUE, "m >= tiled_.gemm.m", "m > tiled_.gemm.m"
-    ),
+    "rows are written past the edge": fault("forward", EPILOGUE, "m >= at_.m_end", "m > at_.m_end"),
     "the bias is read past the edge": fault(
         "forward", EPILOGUE, "n >= tiled_.gemm.n) break", "n > tiled_.gemm.n) break"
     ),
@@ -132,4 +82,4 @@ TILING_FAULTS: dict[str, Fault] = {
     ),
 }
 
-SIMT_FAULTS = {**PIPELINE_FAULTS, **COPY_FAULTS, **EPILOGUE_FAULTS, **TILING_FAULTS}
+SIMT_FAULTS = {**SUM_FAULTS, **EPILOGUE_FAULTS, **TILING_FAULTS}

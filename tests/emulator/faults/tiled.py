@@ -10,12 +10,65 @@ OPERAND_COPY = TILED + "operand_copy.cuh"
 TILER = TILED + "tiler.cpp"
 SCHEDULER = TILED + "scheduler.cuh"
 COLUMN_SUMS = TILED + "column_sums.cuh"
+STAGES = TILED + "stages.cuh"
 STORE = "csrc/kernels/store_group.cuh"
 
-TILED_FAULTS: dict[str, Fault] = {
-    "the column sums skip a share's rows": fault(
-        "backward", COLUMN_SUMS, "j * kThreads, k + share)", "j * Config::kThreads, k)"
+PIPELINE_FAULTS: dict[str, Fault] = {
+    "no barrier between filling and reading a stage": fault(
+        "forward of vectors", STAGES, SYNC, "", 1
     ),
+    "no barrier between the main loop and what reuses its memory": fault(
+        "backward", STAGES, SYNC, "", 2
+    ),
+    "the copies of a tile are not waited for": fault(
+        "forward of vectors", STAGES, "ptx::cp_async_wait_group<Config::kStages - 2>();", ""
+    ),
+    "the wait leaves the tile's own group pending": fault(
+        "forward of vectors", STAGES, "<Config::kStages - 2>", "<Config::kStages - 1>"
+    ),
+    "copies are not committed": fault(
+        "forward of vectors", STAGES, "    ptx::cp_async_commit_group();\n", ""
+    ),
+    "the main loop ends with copies in flight": Fault(
+        "forward of vectors",
+        (
+            Mutation(STAGES, "  ptx::cp_async_wait_group<0>();\n", ""),
+            Mutation(STAGES, "if (k_to_copy > 0)", "if (k_left > 0)"),
+        ),
+    ),
+    "the stage that is read is refilled": fault(
+        "forward of vectors", STAGES, "refill = Config::kStages - 1;", "refill = 0;"
+    ),
+    "a stage is refilled before the barrier": fault(
+        "forward of vectors",
+        STAGES,
+        "    __syncthreads();\n    copy(refill, Config::kStages - 1);",
+        "    copy(refill, Config::kStages - 1);\n    __syncthreads();",
+    ),
+    "the stage that is read does not advance": fault(
+        "forward of vectors", STAGES, "read + 1 == Config::kStages ? 0 : read + 1", "read"
+    ),
+    "the stages wrap one too late": fault(
+        "forward of vectors",
+        STAGES,
+        "refill + 1 == Config::kStages ?",
+        "refill == Config::kStages ?",
+    ),
+    "the prologue fills one stage too few": fault(
+        "forward of vectors",
+        STAGES,
+        "stage < Config::kStages - 1; ++stage",
+        "stage < Config::kStages - 2; ++stage",
+    ),
+    "tiles ahead are copied past the end of the sum": fault(
+        "forward of vectors", STAGES, "k_left - tiles_ahead * Config::kBlockK", "k_left"
+    ),
+    "the last k-tile is left out": fault(
+        "forward of vectors", STAGES, "; k_left > 0;", "; k_left > Config::kBlockK;"
+    ),
+}
+
+TILING_FAULTS: dict[str, Fault] = {
     "rows past the edge are copied": fault(
         "forward of vectors", OPERAND_COPY, "row >= rows_left_", "row > rows_left_"
     ),
@@ -23,8 +76,8 @@ TILED_FAULTS: dict[str, Fault] = {
     "the last chunk of a row is copied whole": fault(
         "forward of vectors",
         OPERAND_COPY,
-        "int bytes = min(elements_left(row, k, k_left) * kElementBytes, kBytes)",
-        "int bytes = elements_left(row, k, k_left) > 0 ? kBytes : 0",
+        "int bytes = min(elements_left(at, k_left) * kElementBytes, kBytes)",
+        "int bytes = elements_left(at, k_left) > 0 ? kBytes : 0",
     ),
     "chunks along rows are cut by what is left of k": fault(
         "forward of vectors",
@@ -39,34 +92,41 @@ TILED_FAULTS: dict[str, Fault] = {
         "forward", OPERAND_COPY, "t * operand.stride_t", "t * operand.stride_row"
     ),
     "a split starts at the first term": fault(
-        "split forward", OPERAND_COPY, "(first_k + own.k)", "own.k"
+        "split forward", OPERAND_COPY, "(first_k + k_)", "k_"
     ),
-    "a tile starts at the first row": fault(
-        "forward", OPERAND_COPY, "(first_row + own.row)", "own.row"
-    ),
-    "a thread's elements are not spaced": fault(
+    "a tile starts at the first row": fault("forward", OPERAND_COPY, "(first_row + row_)", "row_"),
+    "all copies of a thread are of its first line": fault(
         "forward",
         OPERAND_COPY,
-        "gmem_ + step.row * operand_.stride_row",
-        "gmem_ + 0 * operand_.stride_row",
+        "if (j > 0 && j % Chunks::kCopiesALine == 0) line += line_step_;",
+        "",
     ),
     "a tile's elements are stored one row too far": fault(
         "forward of 16-bit elements",
         OPERAND_COPY,
-        "*tile.at(first.row + step.row,",
-        "*tile.at(first.row + 1 + step.row,",
+        "*tile.at(at.row, at.k) = elements[e];",
+        "*tile.at(at.row + 1, at.k) = elements[e];",
     ),
     "16-bit elements outside keep what the register held": fault(
         "forward of 16-bit elements",
         OPERAND_COPY,
-        "elements[e] = inside ? ptx::ld_global_nc(source(step)) : Scalar{};",
-        "if (inside) elements[e] = ptx::ld_global_nc(source(step));",
+        "elements[e] = inside ? ptx::ld_global_nc(source) : Scalar{};",
+        "if (inside) elements[e] = ptx::ld_global_nc(source);",
     ),
     "16-bit elements outside are read": fault(
         "forward of 16-bit elements",
         OPERAND_COPY,
-        "elements_left(first.row + step.row, first.k + step.k, k_left) > 0",
-        "true",
+        "const bool inside = elements_left(at, k_left) > 0;",
+        "const bool inside = true;",
+    ),
+    "all 16-bit elements of a thread are of its first line": fault(
+        "forward of 16-bit elements",
+        OPERAND_COPY,
+        "if ((e + 1) % Chunks::kCopiesALine == 0) line += line_step_;",
+        "",
+    ),
+    "lines of a copy lie one after the other": fault(
+        "forward", OPERAND_COPY, "max(kThreads / chunks, 1u)", "1"
     ),
     "copies of 8 bytes move 16": fault(
         "forward of 8-byte copies", OPERAND_COPY, "copy_chunks<8>", "copy_chunks<16>"
@@ -88,7 +148,10 @@ TILED_FAULTS: dict[str, Fault] = {
         "forward", TILER, "along == 1 &&", ""
     ),
     "a line longer than the block's threads is copied in part": fault(
-        "forward of few rows", OPERAND_COPY, "j % copies_a_line * threads", "0 * threads"
+        "forward of few rows",
+        OPERAND_COPY,
+        "fast = j % Chunks::kCopiesALine * kThreads * kChunkElems",
+        "fast = 0",
     ),
     "columns are written past the edge": fault(
         "forward", STORE, "if (j < count)", "if (j <= count)"
@@ -105,11 +168,11 @@ TILED_FAULTS: dict[str, Fault] = {
     "a vector's elements are all the first": fault(
         "backward of vectors", STORE, "values[j + e]);", "values[j]);"
     ),
-    "a thread's second column is summed as its first": fault(
-        "backward of few rows", COLUMN_SUMS, "first + j * kThreads", "first"
-    ),
     "a thread's second column sum is lost": fault(
-        "backward of few rows", COLUMN_SUMS, "column += kThreads", "column += kBlockN"
+        "backward of few rows",
+        COLUMN_SUMS,
+        "column += Config::kThreads",
+        "column += Config::kBlockN",
     ),
     "a part of the column sums lies where the first does": fault(
         "split backward", COLUMN_SUMS, "at.split * tiled.column_sum_part_elems +", ""
@@ -164,3 +227,5 @@ TILED_FAULTS: dict[str, Fault] = {
         "backward", SCHEDULER, "tile < tiles;", "tile < tiles - 1;"
     ),
 }
+
+TILED_FAULTS = {**PIPELINE_FAULTS, **TILING_FAULTS}

@@ -5,6 +5,7 @@
 #include "bridge.h"
 #include "kernels/behaviours.cuh"
 #include "kernels/launch.cuh"
+#include "kernels/matrix_behaviours.cuh"
 
 namespace per_step_dense::example {
 namespace {
@@ -55,6 +56,17 @@ const Behaviour kBehaviours[] = {
     {"copy_from_the_gap", copy_from_the_gap, 32},
     {"exit_with_a_copy_in_flight", exit_with_a_copy_in_flight, 32},
     {"store_beyond_the_inner_extent", store_beyond_the_inner_extent, 32},
+    {"ldmatrix_loads_rows", ldmatrix_loads_rows, 32},
+    {"ldmatrix_loads_columns", ldmatrix_loads_columns, 32},
+    {"ldmatrix_of_misaligned_rows", ldmatrix_of_misaligned_rows, 32},
+    {"ldmatrix_outside_shared", ldmatrix_outside_shared, 32},
+    {"mma_of_bf16", mma_of_bf16, 32},
+    {"mma_of_f16", mma_of_f16, 32},
+    {"mma_of_tf32", mma_of_tf32, 32},
+    {"mma_cuts_operands_to_tf32", mma_cuts_operands_to_tf32, 32},
+    {"one_lane_skips_mma_of_f16", one_lane_skips_mma_of_f16, 32},
+    {"one_lane_skips_mma_of_tf32", one_lane_skips_mma_of_tf32, 32},
+    {"lanes_multiply_different_types", lanes_multiply_different_types, 32},
     {"setmaxnreg_in_one_warp", setmaxnreg_in_one_warp, 128},
     {"race_without_consequence", race_without_consequence, 32},
     {"launch_of_33_threads", copy_rows, 33},

@@ -1,6 +1,5 @@
 #include "runtime/block.h"
 
-#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -10,28 +9,12 @@
 #include "runtime/session.h"
 
 namespace emulator {
-namespace {
-
 Block* running_block = nullptr;
 Thread* running_thread = nullptr;
 
-[[noreturn]] void abort_outside_kernel() {
+void abort_outside_kernel() {
   std::fputs("emulator: a device function was called outside a kernel\n", stderr);
   std::abort();
-}
-
-}  // namespace
-
-Block& this_block() {
-  if (running_block == nullptr) abort_outside_kernel();
-  return *running_block;
-}
-
-Thread* current_thread() { return running_thread; }
-
-Thread& this_thread() {
-  if (running_thread == nullptr) abort_outside_kernel();
-  return *running_thread;
 }
 
 const uint3& thread_index() { return this_thread().index; }
@@ -90,9 +73,7 @@ Block::~Block() { running_block = nullptr; }
 
 void Block::run() {
   race_detector::release(&started_);
-  std::vector<Thread*> everyone;
-  for (Thread& thread : threads) everyone.push_back(&thread);
-  wake(everyone);
+  for (const Warp& warp : warps) wake(warp, kFullMask);
   try {
     schedule_until_done();
   } catch (const EngineStopped&) {
@@ -117,9 +98,7 @@ void Block::schedule_until_done() {
     const bool may_land = schedule.copies == Timing::kRandom && !tma_loads.empty();
     if (may_land && random.one_in(kSwitchesPerLanding)) tma_loads.perform_any();
     if (!ready_.empty()) {
-      running_thread = ready_.pop();
-      ++report.counters.switches;
-      running_thread->fiber.resume();
+      take_ready_thread().fiber.resume();
       running_thread = nullptr;
     } else if (!tma_loads.empty()) {
       tma_loads.perform_any();  // lazy engines work once nothing else can happen
@@ -136,24 +115,8 @@ void Block::fail_as_deadlock() {
   record_failure("deadlock", message);
 }
 
-void Block::wait(const WaitReason& reason) {
-  Thread& thread = this_thread();
-  thread.state = Thread::State::kBlocked;
-  thread.wait = reason;
-  thread.fiber.suspend(/*for_ever=*/false);
-}
-
-void Block::make_ready(Thread* thread) {
-  thread->state = Thread::State::kReady;
-  ready_.push(thread);
-}
-
 void Block::wake(std::vector<Thread*>& waiters) {
-  if (schedule.order == Order::kDescending) {
-    std::sort(waiters.begin(), waiters.end(),
-              [](const Thread* left, const Thread* right) { return left->linear > right->linear; });
-  }
-  for (Thread* thread : waiters) make_ready(thread);
+  for (const Thread* thread : waiters) wake(*thread->warp, 1u << thread->lane);
   waiters.clear();
 }
 
@@ -198,11 +161,11 @@ void Block::thread_main() {
   block.request.run_thread(block.request.arguments);
   Thread& thread = this_thread();
   check_at_exit(thread);
-  thread.state = Thread::State::kExited;
+  thread.has_exited = true;
   --block.live_threads;
   block.barriers.thread_exited();
   race_detector::release(&block.exited_);
-  thread.fiber.suspend(/*for_ever=*/true);
+  block.leave(thread, /*for_ever=*/true);
   std::abort();
 }
 
@@ -211,7 +174,7 @@ void Block::thread_main() {
 void Block::order_abandoned_threads() {
   if (!race_detector::enabled()) return;
   for (const Thread& thread : threads) {
-    if (thread.state == Thread::State::kExited) continue;
+    if (thread.has_exited) continue;
     const race_detector::ActingAs abandoned(thread.fiber.actor());
     race_detector::release(&exited_);
   }

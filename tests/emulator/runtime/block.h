@@ -29,10 +29,17 @@ class Block {
   void run();
 
   // Suspends the calling thread until something makes it ready again.
-  void wait(const WaitReason& reason);
-  void make_ready(Thread* thread);
+  void wait(WaitReason::Kind kind, const char* what, uint32_t object, uint32_t parity) {
+    Thread& thread = this_thread();
+    thread.wait.kind = kind;
+    thread.wait.what = what;
+    thread.wait.object = object;
+    thread.wait.parity = parity;
+    leave(thread, /*for_ever=*/false);
+  }
   // Empties `waiters`.
   void wake(std::vector<Thread*>& waiters);
+  void wake(const Warp& warp, uint32_t lanes) { ready_.push(warp.index, lanes); }
 
   // Whether work that was issued now is also done now.
   bool does_now(Timing timing) {
@@ -59,6 +66,22 @@ class Block {
  private:
   static void thread_main();
   void schedule_until_done();
+
+  Thread& take_ready_thread() {
+    running_thread = &threads[ready_.pop()];
+    ++report.counters.switches;
+    return *running_thread;
+  }
+
+  // Goes on with the next thread at once where the scheduler would do nothing but resume it: a
+  // second switch would double the cost.
+  void leave(Thread& thread, bool for_ever) {
+    if (ready_.empty() || !tma_loads.empty()) {
+      thread.fiber.suspend(for_ever);
+    } else {
+      thread.fiber.switch_to(take_ready_thread().fiber, for_ever);
+    }
+  }
   void check_at_end();
   void order_abandoned_threads();
   void fail_as_deadlock();
@@ -71,6 +94,12 @@ class Block {
 };
 
 // The block that runs now. Blocks run one after another.
-Block& this_block();
+[[gnu::visibility("hidden")]] extern Block* running_block;
+
+// The same, for what only a kernel may call.
+inline Block& this_block() {
+  if (running_block == nullptr) abort_outside_kernel();
+  return *running_block;
+}
 
 }  // namespace emulator

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
+#include <numeric>
 
 #include "runtime/block.h"
 #include "runtime/failure.h"
@@ -22,37 +22,36 @@ void CopyGroups::add(uint32_t smem, const void* gmem, int bytes, int source_byte
   // The race detector sees the write at the issue as well as at the completion: a reader between
   // the two is as wrong as one at either end.
   race_detector::write(this_block().shared.generic(smem, alignment, "cp.async"), alignment);
-  open_.push_back({smem, gmem, bytes, source_bytes, /*done=*/false});
-  if (this_block().does_now(this_block().schedule.copies)) perform(open_.back());
+  copies_.push_back({smem, gmem, bytes, source_bytes, /*done=*/false});
+  ++open_size_;
+  if (this_block().does_now(this_block().schedule.copies)) perform(copies_.back());
 }
 
 void CopyGroups::perform(Copy& copy) {
   if (copy.done) return;
   copy.done = true;
-  unsigned char value[16] = {};
-  copy_unseen(value, copy.gmem, static_cast<size_t>(copy.source_bytes));
-  race_detector::read(copy.gmem, static_cast<size_t>(copy.source_bytes));
   const auto bytes = static_cast<size_t>(copy.bytes);
+  const auto source_bytes = static_cast<size_t>(copy.source_bytes);
   unsigned char* smem = this_block().shared.generic(copy.smem, bytes, "cp.async");
-  std::memcpy(smem, value, bytes);
+  if (source_bytes != 0) std::memcpy(smem, copy.gmem, source_bytes);
+  std::memset(smem + source_bytes, 0, bytes - source_bytes);
+  race_detector::read(copy.gmem, source_bytes);
   race_detector::write(smem, bytes);
 }
 
 void CopyGroups::commit() {
-  groups_.push_back(std::move(open_));
-  open_.clear();
+  group_sizes_.push_back(open_size_);
+  open_size_ = 0;
 }
 
 void CopyGroups::wait(int pending) {
-  while (groups_.size() > static_cast<size_t>(pending)) {
-    for (Copy& copy : groups_.front()) perform(copy);
-    groups_.erase(groups_.begin());
-  }
-}
-
-bool CopyGroups::has_pending() const {
-  return !open_.empty() || std::any_of(groups_.begin(), groups_.end(),
-                                       [](const Group& group) { return !group.empty(); });
+  if (group_sizes_.size() <= static_cast<size_t>(pending)) return;
+  const auto last_group = group_sizes_.end() - pending;
+  const auto last_copy =
+      copies_.begin() + std::accumulate(group_sizes_.begin(), last_group, ptrdiff_t{0});
+  std::for_each(copies_.begin(), last_copy, perform);
+  copies_.erase(copies_.begin(), last_copy);
+  group_sizes_.erase(group_sizes_.begin(), last_group);
 }
 
 void cp_async(uint32_t smem, const void* gmem, int bytes, int source_bytes) {

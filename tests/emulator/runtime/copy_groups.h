@@ -1,6 +1,7 @@
 // A thread's cp.async copies: those not yet committed, and the committed groups in order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -12,7 +13,7 @@ class CopyGroups {
   void commit();
   void wait(int pending);
   // Whether a copy was issued that no wait covers.
-  bool has_pending() const;
+  bool has_pending() const { return !copies_.empty(); }
 
  private:
   struct Copy {
@@ -22,12 +23,12 @@ class CopyGroups {
     int source_bytes;  // the rest is filled with zeros
     bool done;         // before its wait, as an eager engine may
   };
-  using Group = std::vector<Copy>;
 
   static void perform(Copy& copy);
 
-  Group open_;
-  std::vector<Group> groups_;
+  std::vector<Copy> copies_;         // in the order of their issue
+  std::vector<size_t> group_sizes_;  // of the committed ones, which are the first
+  size_t open_size_ = 0;             // of those not yet committed, which are the last
 };
 
 }  // namespace emulator

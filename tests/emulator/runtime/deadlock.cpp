@@ -48,7 +48,7 @@ void describe_wait(const Block& block, const WaitReason& wait, char* text, size_
 std::vector<WaitingGroup> group_waiting_threads(const Block& block) {
   std::vector<WaitingGroup> groups;
   for (const Thread& thread : block.threads) {
-    if (thread.state != Thread::State::kBlocked) continue;
+    if (thread.has_exited) continue;
     WaitingGroup own{"", 0, thread.linear, thread.linear};
     describe_wait(block, thread.wait, own.reason, sizeof own.reason);
     WaitingGroup* group = nullptr;

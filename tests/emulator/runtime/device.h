@@ -51,8 +51,10 @@ bool elect_one(uint32_t mask);
 void cp_async(uint32_t smem, const void* gmem, int bytes, int source_bytes);
 void cp_async_commit_group();
 void cp_async_wait_group(int pending);
-void ldmatrix(uint32_t* fragments, int matrices, bool transpose, uint32_t smem_row);
+void ldmatrix_x4(uint32_t* matrices, bool transposed, uint32_t smem_row);
 void mma_m16n8k16_bf16(float* accum, const uint32_t* a, const uint32_t* b);
+void mma_m16n8k16_f16(float* accum, const uint32_t* a, const uint32_t* b);
+void mma_m16n8k8_tf32(float* accum, const uint32_t* a, const uint32_t* b);
 
 // --- mbarrier
 void mbarrier_init(uint32_t barrier, uint32_t arrivals);

@@ -6,22 +6,8 @@
 #include <cstdlib>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 namespace emulator {
 namespace {
-
-size_t stack_bytes() {
-#ifdef __SANITIZE_ADDRESS__
-  return 256 * 1024;
-#else
-  // ThreadSanitizer symbolises its reports on the stack of the fiber that raced.
-  return race_detector::enabled() ? 1024 * 1024 : 64 * 1024;
-#endif
-}
 
 struct SchedulerContext {
   MachineContext context;
@@ -29,6 +15,7 @@ struct SchedulerContext {
   void* address_sanitizer_stack = nullptr;
   const void* stack_bottom = nullptr;
   size_t stack_size = 0;
+  bool is_left = false;  // by a switch that has not arrived yet
 };
 
 SchedulerContext scheduler;
@@ -39,7 +26,11 @@ struct Slot {
   race_detector::Actor actor;
 };
 
-unsigned char* map_stack() {
+}  // namespace
+
+void adopt_scheduler_thread() { scheduler.actor = race_detector::current_actor(); }
+
+unsigned char* Fiber::map_stack() {
   constexpr size_t kGuardBytes = 4096;  // an overflowing stack faults instead of spreading
   void* mapping = mmap(nullptr, stack_bytes() + kGuardBytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -50,55 +41,44 @@ unsigned char* map_stack() {
   return static_cast<unsigned char*>(mapping) + kGuardBytes;
 }
 
-Slot& slot_at(size_t index) {
-  static std::vector<Slot> slots;
-  while (slots.size() <= index) slots.push_back({map_stack(), race_detector::create_actor()});
-  return slots[index];
-}
-
-}  // namespace
-
-void adopt_scheduler_thread() { scheduler.actor = race_detector::current_actor(); }
-race_detector::Actor scheduler_actor() { return scheduler.actor; }
-
 void Fiber::prepare(size_t slot, void (*entry)()) {
-  stack_ = slot_at(slot).stack;
-  actor_ = slot_at(slot).actor;
-#ifdef __SANITIZE_ADDRESS__
+  static std::vector<Slot> slots;
+  while (slots.size() <= slot) slots.push_back({map_stack(), race_detector::create_actor()});
+  stack_ = slots[slot].stack;
+  actor_ = slots[slot].actor;
   // The fiber that used this stack before may have been abandoned with its frames poisoned.
-  ASAN_UNPOISON_MEMORY_REGION(stack_, stack_bytes());
-#endif
-  prepare_context(context_, stack_, stack_bytes(), entry);
+  address_sanitizer::unpoison(stack_, stack_bytes());
+  // Mapped stacks begin at the same place of a page. Without a shift, lanes that execute the same
+  // code would compete for the same lines of the cache.
+  constexpr size_t kShiftBytes = 64;
+  constexpr size_t kShifts = 32;
+  prepare_context(context_, stack_, stack_bytes() - slot % kShifts * kShiftBytes, entry);
 }
 
 void Fiber::resume() {
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_start_switch_fiber(&scheduler.address_sanitizer_stack, stack_, stack_bytes());
-#endif
+  scheduler.is_left = true;
+  address_sanitizer::start_switch(&scheduler.address_sanitizer_stack, stack_, stack_bytes());
   race_detector::switch_to(actor_);
   swap_context(scheduler.context, context_);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(scheduler.address_sanitizer_stack, nullptr, nullptr);
-#endif
+  address_sanitizer::finish_switch(scheduler.address_sanitizer_stack, nullptr, nullptr);
 }
 
-void Fiber::suspend([[maybe_unused]] bool for_ever) {
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_start_switch_fiber(for_ever ? nullptr : &address_sanitizer_stack_,
-                                 scheduler.stack_bottom, scheduler.stack_size);
-#endif
+void Fiber::suspend(bool for_ever) {
+  address_sanitizer::start_switch(for_ever ? nullptr : &address_sanitizer_stack_,
+                                  scheduler.stack_bottom, scheduler.stack_size);
   race_detector::switch_to(scheduler.actor);
   swap_context(context_, scheduler.context);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(address_sanitizer_stack_, &scheduler.stack_bottom,
-                                  &scheduler.stack_size);
-#endif
+  arrive(address_sanitizer_stack_);
 }
 
-void Fiber::entered() {
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler.stack_bottom, &scheduler.stack_size);
-#endif
+void Fiber::arrive(void* address_sanitizer_stack) {
+  const void* left_bottom = nullptr;
+  size_t left_size = 0;
+  address_sanitizer::finish_switch(address_sanitizer_stack, &left_bottom, &left_size);
+  if (!scheduler.is_left) return;
+  scheduler.is_left = false;
+  scheduler.stack_bottom = left_bottom;
+  scheduler.stack_size = left_size;
 }
 
 }  // namespace emulator

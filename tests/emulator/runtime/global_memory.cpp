@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "runtime/failure.h"
 #include "runtime/session.h"
@@ -15,6 +16,21 @@ constexpr uint8_t kWritable = 2;
 constexpr uint8_t kOnce = 4;         // an output's: one write in a launch
 constexpr uint8_t kWritten = 8;      // in any launch
 constexpr uint8_t kWrittenNow = 16;  // in this launch
+
+// Of `bytes` states; `bytes` if all are readable and stay as they are. Eight at a time, since every
+// load comes here.
+size_t first_unreadable(const uint8_t* states, size_t bytes) {
+  constexpr uint64_t kEach = 0x0101010101010101;
+  constexpr uint8_t kMask = kReadable | kWrittenNow;
+  size_t byte = 0;
+  for (; byte + sizeof kEach <= bytes; byte += sizeof kEach) {
+    uint64_t eight;
+    std::memcpy(&eight, states + byte, sizeof eight);
+    if ((eight & kEach * kMask) != kEach * kReadable) break;
+  }
+  while (byte < bytes && (states[byte] & kMask) == kReadable) ++byte;
+  return byte;
+}
 
 uint8_t initial_state(BufferRole role) {
   switch (role) {
@@ -49,15 +65,18 @@ Range hull_of(const TensorView& view) {
           data + static_cast<uintptr_t>((highest + 1) * view.element_bytes)};
 }
 
+// Visits every element, as many neighbours in memory at a time as one row has.
 template <class Visit>
-void for_each_element(const TensorView& view, Visit&& visit) {
+void for_each_run(const TensorView& view, Visit&& visit) {
   const auto data = reinterpret_cast<uintptr_t>(view.data);
+  const int64_t elements = view.stride[2] == 1 ? view.extent[2] : 1;
+  const auto bytes = static_cast<size_t>(elements * view.element_bytes);
   for (int64_t i = 0; i < view.extent[0]; ++i) {
     for (int64_t j = 0; j < view.extent[1]; ++j) {
-      for (int64_t k = 0; k < view.extent[2]; ++k) {
+      for (int64_t k = 0; k < view.extent[2]; k += elements) {
         const int64_t offset = i * view.stride[0] + j * view.stride[1] + k * view.stride[2];
         const uintptr_t address = data + static_cast<uintptr_t>(offset * view.element_bytes);
-        if (!visit(address, i, j, k)) return;
+        if (!visit(address, bytes, i, j, k)) return;
       }
     }
   }
@@ -78,7 +97,7 @@ void GlobalMemory::finish_registration() {
     if (!buffers_.empty() && hull.begin < buffers_.back().end) {
       buffers_.back().end = std::max(buffers_.back().end, hull.end);
     } else {
-      buffers_.push_back({hull.begin, hull.end, {}});
+      buffers_.push_back({hull.begin, hull.end, {}, false});
     }
   }
   for (Buffer& buffer : buffers_) buffer.state.assign(buffer.end - buffer.begin, 0);
@@ -86,23 +105,26 @@ void GlobalMemory::finish_registration() {
 }
 
 void GlobalMemory::open(const TensorView& view) {
-  const auto element_bytes = static_cast<size_t>(view.element_bytes);
   const uint8_t state = initial_state(view.role);
-  for_each_element(view, [&](uintptr_t address, int64_t, int64_t, int64_t) {
-    Buffer& buffer = *buffer_of(address, element_bytes);
-    uint8_t* const bytes = &buffer.state[address - buffer.begin];
-    const bool conflicts = bytes[0] != 0 && (bytes[0] != state || view.role == BufferRole::kOutput);
-    if (conflicts) {
+  const auto conflicts = [&](uint8_t earlier) {
+    return earlier != 0 && (earlier != state || view.role == BufferRole::kOutput);
+  };
+  for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
+    Buffer& buffer = *buffer_of(address, bytes);
+    uint8_t* const states = &buffer.state[address - buffer.begin];
+    if (std::any_of(states, states + bytes, conflicts)) {
       fail("gmem-setup", "%s shares elements with a tensor of another role, or overlaps itself",
            view.name);
     }
-    std::fill(bytes, bytes + element_bytes, state);
+    std::fill_n(states, bytes, state);
     return true;
   });
 }
 
 void GlobalMemory::begin_launch() {
   for (Buffer& buffer : buffers_) {
+    if (!buffer.is_written) continue;
+    buffer.is_written = false;
     for (uint8_t& state : buffer.state) state &= static_cast<uint8_t>(~kWrittenNow);
   }
 }
@@ -123,7 +145,7 @@ GlobalMemory::Buffer* GlobalMemory::buffer_of(uintptr_t address, size_t bytes) {
 void GlobalMemory::check_alignment(const void* pointer, size_t bytes, const char* access) const {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   const bool is_vector = bytes == 2 || bytes == 4 || bytes == 8 || bytes == 16;
-  if (is_vector && address % bytes != 0) {
+  if (is_vector && (address & (bytes - 1)) != 0) {
     char where[160];
     describe(address, where, sizeof where);
     fail("gmem-misaligned", "a %zu-byte %s %s is not aligned to its size", bytes, access, where);
@@ -135,11 +157,9 @@ void GlobalMemory::check_read(const void* pointer, size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   const Buffer* buffer = buffer_of(address, bytes);
   if (buffer == nullptr) fail_read(address, bytes, 0);
-  const uint8_t* const state = &buffer->state[address - buffer->begin];
-  for (size_t byte = 0; byte < bytes; ++byte) {
-    const bool changes = (state[byte] & kWrittenNow) != 0;
-    if ((state[byte] & kReadable) == 0 || changes) fail_read(address + byte, bytes, state[byte]);
-  }
+  const uint8_t* const states = &buffer->state[address - buffer->begin];
+  const size_t byte = first_unreadable(states, bytes);
+  if (byte < bytes) fail_read(address + byte, bytes, states[byte]);
 }
 
 void GlobalMemory::check_write(const void* pointer, size_t bytes) {
@@ -147,13 +167,14 @@ void GlobalMemory::check_write(const void* pointer, size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   Buffer* buffer = buffer_of(address, bytes);
   if (buffer == nullptr) fail_write(address, bytes, 0);
-  uint8_t* const state = &buffer->state[address - buffer->begin];
+  buffer->is_written = true;
+  uint8_t* const states = &buffer->state[address - buffer->begin];
   for (size_t byte = 0; byte < bytes; ++byte) {
-    const bool writable = (state[byte] & kWritable) != 0;
-    const bool again = (state[byte] & kOnce) != 0 && (state[byte] & kWrittenNow) != 0;
-    if (!writable || again) fail_write(address + byte, bytes, state[byte]);
-    state[byte] |= kWritten | kWrittenNow;
-    if ((state[byte] & kOnce) == 0) state[byte] |= kReadable;
+    const uint8_t state = states[byte];
+    const bool again = (state & kOnce) != 0 && (state & kWrittenNow) != 0;
+    if ((state & kWritable) == 0 || again) fail_write(address + byte, bytes, state);
+    const uint8_t now_readable = (state & kOnce) == 0 ? kReadable : 0;
+    states[byte] = static_cast<uint8_t>(state | kWritten | kWrittenNow | now_readable);
   }
 }
 
@@ -214,12 +235,15 @@ bool GlobalMemory::find_unwritten(Element& element) const {
   bool found = false;
   for (const TensorView& view : views_) {
     if (view.role != BufferRole::kOutput || found) continue;
-    for_each_element(view, [&](uintptr_t address, int64_t i, int64_t j, int64_t k) {
+    for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t i, int64_t j, int64_t k) {
       const auto buffer = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) {
         return address >= b.begin && address < b.end;
       });
-      if ((buffer->state[address - buffer->begin] & kWritten) != 0) return true;
-      element = {&view, {i, j, k}};
+      const uint8_t* const states = &buffer->state[address - buffer->begin];
+      const uint8_t* const missing = std::find_if(
+          states, states + bytes, [](uint8_t state) { return (state & kWritten) == 0; });
+      if (missing == states + bytes) return true;
+      element = {&view, {i, j, k + (missing - states) / view.element_bytes}};
       found = true;
       return false;
     });
@@ -228,12 +252,14 @@ bool GlobalMemory::find_unwritten(Element& element) const {
 }
 
 void check_global_read(const void* address, size_t bytes) {
-  this_session().memory.check_alignment(address, bytes, "read");
-  this_session().memory.check_read(address, bytes);
+  GlobalMemory& memory = this_session().memory;
+  memory.check_alignment(address, bytes, "read");
+  memory.check_read(address, bytes);
 }
 void check_global_write(const void* address, size_t bytes) {
-  this_session().memory.check_alignment(address, bytes, "write");
-  this_session().memory.check_write(address, bytes);
+  GlobalMemory& memory = this_session().memory;
+  memory.check_alignment(address, bytes, "write");
+  memory.check_write(address, bytes);
 }
 
 }  // namespace emulator

@@ -50,6 +50,7 @@ class GlobalMemory {
     uintptr_t begin;
     uintptr_t end;
     std::vector<uint8_t> state;  // of each byte
+    bool is_written;             // by the current launch
   };
 
   void open(const TensorView& view);

@@ -14,8 +14,8 @@ constexpr unsigned kMostBlocksX = 0x7fffffff;
 constexpr unsigned kMostBlocksYZ = 65535;
 constexpr size_t kMostSharedBytes = 227 * 1024;  // sm_90, opted in
 
-dim3 running_grid;
-dim3 running_block;
+dim3 launched_grid;
+dim3 launched_block;
 
 // Writes what is wrong into `message`, or nothing.
 bool is_launchable(const LaunchRequest& request, char* message, size_t message_bytes) {
@@ -50,8 +50,8 @@ void name_kernel(Report& report, const void* kernel) {
 
 }  // namespace
 
-const dim3& grid_extent() { return running_grid; }
-const dim3& block_extent() { return running_block; }
+const dim3& grid_extent() { return launched_grid; }
+const dim3& block_extent() { return launched_block; }
 
 cudaError_t launch(const LaunchRequest& request) {
   Session& session = this_session();
@@ -62,8 +62,8 @@ cudaError_t launch(const LaunchRequest& request) {
     session.record_failure("launch", message);
     return cudaErrorInvalidConfiguration;
   }
-  running_grid = request.grid;
-  running_block = request.block;
+  launched_grid = request.grid;
+  launched_block = request.block;
   session.memory.begin_launch();
   Random seeds(session.schedule.seed);
   for (unsigned z = 0; z < request.grid.z; ++z) {

@@ -13,16 +13,10 @@ void prepare_context(MachineContext& context, unsigned char* stack, size_t stack
   makecontext(&context.machine, entry, 0);
 }
 
-void swap_context(MachineContext& save, MachineContext& resume) {
-  swapcontext(&save.machine, &resume.machine);
-}
-
 }  // namespace emulator
 
 #else
 
-// Pushes the callee-saved registers, trades stack pointers, pops the other stack's registers.
-extern "C" void emulator_swap_stacks(void** save, void* resume);
 asm(R"(
 .text
 .globl emulator_swap_stacks
@@ -43,7 +37,8 @@ emulator_swap_stacks:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
+  popq %rcx
+  jmp *%rcx
 .size emulator_swap_stacks, .-emulator_swap_stacks
 )");
 
@@ -58,10 +53,6 @@ void prepare_context(MachineContext& context, unsigned char* stack, size_t stack
   *--top = reinterpret_cast<void*>(entry);
   for (int saved = 0; saved < kSavedRegisters; ++saved) *--top = nullptr;
   context.stack_pointer = top;
-}
-
-void swap_context(MachineContext& save, MachineContext& resume) {
-  emulator_swap_stacks(&save.stack_pointer, resume.stack_pointer);
 }
 
 }  // namespace emulator

@@ -74,7 +74,7 @@ bool Mbarriers::try_wait_parity(uint32_t address, uint32_t parity) {
   const auto is_open = [&] { return (barrier.phase & 1) == parity; };
   if (is_open()) {
     barrier.waiters.push_back(&this_thread());
-    this_block().wait({WaitReason::Kind::kMbarrier, "", address, parity});
+    this_block().wait(WaitReason::Kind::kMbarrier, "", address, parity);
     if (is_open()) return false;  // two phases went by: the caller asks again
   }
   race_detector::acquire(&barrier.orders[(barrier.phase & 1) ^ 1]);

@@ -1,103 +1,134 @@
-// ldmatrix and mma.sync, warp-wide instructions of sm_80.
+// mma.sync: a warp multiplies 16 rows with 8 columns. Registers are as the ISA lays them out:
+//
+//   a, b    register i of lane l has kPerRegister neighbours along k of row, or column, l / 4
+//           a[i]: rows from 8 (i % 2), k from kColumns (i / 2)      b[i]: k from kColumns i
+//   accum   accum[i] of lane l: row l / 4 + 8 (i / 2), column 2 (l % 4) + i % 2
 #include <cstring>
 
 #include "runtime/bfloat16.h"
 #include "runtime/block.h"
-#include "runtime/failure.h"
+#include "runtime/float16.h"
+#include "runtime/tfloat32.h"
 
 namespace emulator {
 namespace {
 
-struct LdmatrixLane {
-  uint32_t* fragments;
-  int matrices;
-  bool transpose;
-  uint32_t smem_row;
+struct Bfloat16 {
+  using Bits = uint16_t;
+  static float widen(Bits bits) { return bfloat16_to_float(bits); }
+};
+struct Float16 {
+  using Bits = uint16_t;
+  static float widen(Bits bits) { return float16_to_float(bits); }
+};
+struct Tfloat32 {
+  using Bits = uint32_t;
+  static float widen(Bits bits) { return tfloat32_to_float(bits); }
 };
 
-// Lanes 8m .. 8m + 7 give the row addresses of matrix m.
-void load_matrix(Warp& warp, const LaneArguments& arguments, int matrix, uint16_t (&rows)[8][8]) {
-  for (int row = 0; row < 8; ++row) {
-    const int lane = matrix * 8 + row;
-    const auto* addressing = static_cast<const LdmatrixLane*>(arguments[lane]);
-    if (addressing->smem_row % 16 != 0) {
-      fail("ldmatrix", "row address 0x%x is not 16-byte aligned", addressing->smem_row);
-    }
-    const unsigned char* smem =
-        this_block().shared.generic(addressing->smem_row, sizeof rows[row], "ldmatrix");
-    std::memcpy(rows[row], smem, sizeof rows[row]);
-    const race_detector::ActingAs reader(warp.threads[lane].fiber.actor());
-    race_detector::read(smem, sizeof rows[row]);
-  }
-}
+// A row of B or of the product: the compiler's vector type is one at every level of optimisation.
+using Row [[gnu::vector_size(8 * sizeof(float))]] = float;
 
-void perform_ldmatrix(Warp& warp, const LaneArguments& arguments) {
-  const auto* first = static_cast<const LdmatrixLane*>(arguments[0]);
-  for (int matrix = 0; matrix < first->matrices; ++matrix) {
-    uint16_t rows[8][8];
-    load_matrix(warp, arguments, matrix, rows);
-    for (int lane = 0; lane < 32; ++lane) {
-      const int i = lane / 4;
-      const int j = lane % 4 * 2;
-      const uint16_t low = first->transpose ? rows[j][i] : rows[i][j];
-      const uint16_t high = first->transpose ? rows[j + 1][i] : rows[i][j + 1];
-      static_cast<LdmatrixLane*>(arguments[lane])->fragments[matrix] =
-          uint32_t{low} | uint32_t{high} << 16;
-    }
-  }
-}
+template <class Operand>
+struct MmaBuffers {
+  using Bits = typename Operand::Bits;
+  static constexpr int kPerRegister = sizeof(uint32_t) / sizeof(Bits);
+  static constexpr int kColumns = 4 * kPerRegister;
 
-struct MmaLane {
-  float* accum;
-  const uint32_t* a;
-  const uint32_t* b;
+  // The four of A, then the two of B, transposed.
+  template <class T>
+  using Matrices = T[6][8][kColumns];
+
+  Matrices<Bits> bits;
+  Matrices<float> values;
+  Row b[2][kColumns];
+  Row product[16];
 };
 
-float half_of(uint32_t pair, int half) {
-  return bfloat16_to_float(static_cast<uint16_t>(half == 0 ? pair : pair >> 16));
-}
-
-// Fragments as the ISA lays them out for m16n8k16: `group` picks a row, `column` a pair of columns.
-void perform_mma_m16n8k16(Warp&, const LaneArguments& arguments) {
-  float a[16][16];
-  float b[16][8];
+template <class Operand>
+void gather(const FragmentExchange& exchange, MmaBuffers<Operand>& buffers) {
+  constexpr int kPerRegister = MmaBuffers<Operand>::kPerRegister;
   for (int lane = 0; lane < 32; ++lane) {
-    const auto* own = static_cast<const MmaLane*>(arguments[lane]);
-    const int group = lane / 4;
-    const int column = lane % 4 * 2;
-    for (int half = 0; half < 2; ++half) {
-      for (int i = 0; i < 4; ++i) {
-        a[group + 8 * (i & 1)][column + half + 8 * (i >> 1)] = half_of(own->a[i], half);
-      }
-      for (int i = 0; i < 2; ++i) b[column + half + 8 * i][group] = half_of(own->b[i], half);
-    }
-  }
-  float product[16][8] = {};
-  for (int m = 0; m < 16; ++m) {
-    for (int k = 0; k < 16; ++k) {
-      for (int n = 0; n < 8; ++n) product[m][n] += a[m][k] * b[k][n];
-    }
-  }
-  for (int lane = 0; lane < 32; ++lane) {
-    const auto* own = static_cast<const MmaLane*>(arguments[lane]);
+    const MmaLane& own = exchange.mma[lane];
+    const int row = lane / 4, column = lane % 4 * kPerRegister;
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      own->accum[i] += product[lane / 4 + 8 * (i >> 1)][lane % 4 * 2 + (i & 1)];
+      std::memcpy(&buffers.bits[i][row][column], &own.a[i], sizeof own.a[i]);
     }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      std::memcpy(&buffers.bits[4 + i][row][column], &own.b[i], sizeof own.b[i]);
+    }
+  }
+}
+
+template <class Operand>
+void widen(MmaBuffers<Operand>& buffers) {
+  constexpr int kElements = sizeof buffers.bits / sizeof(typename Operand::Bits);
+  const auto* const bits = &buffers.bits[0][0][0];
+  float* const values = &buffers.values[0][0][0];
+  for (int i = 0; i < kElements; ++i) values[i] = Operand::widen(bits[i]);
+}
+
+template <class Operand>
+void transpose_b(MmaBuffers<Operand>& buffers) {
+  for (int i = 0; i < 2; ++i) {
+    for (int k = 0; k < buffers.kColumns; ++k) {
+#pragma GCC unroll 8
+      for (int n = 0; n < 8; ++n) buffers.b[i][k][n] = buffers.values[4 + i][n][k];
+    }
+  }
+}
+
+template <class Operand>
+void multiply(MmaBuffers<Operand>& buffers) {
+  constexpr int kColumns = MmaBuffers<Operand>::kColumns;
+  for (int m = 0; m < 16; ++m) {
+    Row sum = {};
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      const float(&a)[kColumns] = buffers.values[m / 8 + 2 * i][m % 8];
+#pragma GCC unroll 8
+      for (int k = 0; k < kColumns; ++k) sum += a[k] * buffers.b[i][k];
+    }
+    buffers.product[m] = sum;
+  }
+}
+
+template <class Operand>
+void perform(Warp& warp, const OpenCollective&) {
+  // Static: the build fills locals with a pattern, which would cost as much as the product.
+  static MmaBuffers<Operand> buffers;
+  gather(warp.fragments, buffers);
+  widen(buffers);
+  transpose_b(buffers);
+  multiply(buffers);
+  for (int lane = 0; lane < 32; ++lane) {
+    float* const accum = warp.fragments.mma[lane].accum;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      accum[i] += buffers.product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
   }
   ++this_block().report.counters.mmas;
 }
 
-}  // namespace
-
-void ldmatrix(uint32_t* fragments, int matrices, bool transpose, uint32_t smem_row) {
-  LdmatrixLane own{fragments, matrices, transpose, smem_row};
-  warp_collective("ldmatrix", matrices * 2 + (transpose ? 1 : 0), kFullMask, &own,
-                  perform_ldmatrix);
+template <class Operand>
+void mma(const char* instruction, float* accum, const uint32_t* a, const uint32_t* b) {
+  const Thread& thread = this_thread();
+  thread.warp->fragments.mma[thread.lane] = {accum, a, b};
+  warp_collective(instruction, 0, kFullMask, nullptr, perform<Operand>);
 }
 
+}  // namespace
+
 void mma_m16n8k16_bf16(float* accum, const uint32_t* a, const uint32_t* b) {
-  MmaLane own{accum, a, b};
-  warp_collective("mma.sync.m16n8k16", 0, kFullMask, &own, perform_mma_m16n8k16);
+  mma<Bfloat16>("mma.sync.m16n8k16 of bf16", accum, a, b);
+}
+void mma_m16n8k16_f16(float* accum, const uint32_t* a, const uint32_t* b) {
+  mma<Float16>("mma.sync.m16n8k16 of f16", accum, a, b);
+}
+void mma_m16n8k8_tf32(float* accum, const uint32_t* a, const uint32_t* b) {
+  mma<Tfloat32>("mma.sync.m16n8k8 of tf32", accum, a, b);
 }
 
 }  // namespace emulator

@@ -19,7 +19,7 @@ NamedBarriers::Barrier& NamedBarriers::enter(int number, int threads, const char
   } else if (barrier.expected != threads) {
     fail("barrier", "barrier %d: thread %u expects %d threads, others expect %d (0 is all)", number,
          this_thread().linear, threads, barrier.expected);
-  } else if (std::strcmp(barrier.place, place) != 0) {
+  } else if (barrier.place != place && std::strcmp(barrier.place, place) != 0) {
     fail("barrier", "thread %u is at the __syncthreads() of %s while others wait at that of %s",
          this_thread().linear, place, barrier.place);
   }
@@ -43,7 +43,7 @@ void NamedBarriers::sync(int number, int threads, const char* place) {
   complete_if_full(barrier);
   if (barrier.round == round) {
     barrier.waiters.push_back(&this_thread());
-    this_block().wait({WaitReason::Kind::kBarrier, place, static_cast<uint32_t>(number), 0});
+    this_block().wait(WaitReason::Kind::kBarrier, place, static_cast<uint32_t>(number), 0);
   }
   race_detector::acquire(&barrier.orders[round & 1]);
 }

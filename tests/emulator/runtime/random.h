@@ -17,8 +17,8 @@ class Random {
     return state_;
   }
 
-  // The low bits of a xorshift are its weakest.
-  size_t below(size_t bound) { return static_cast<size_t>((next() >> 20) % bound); }
+  // For bounds below 2^32. The low bits of a xorshift are its weakest.
+  size_t below(size_t bound) { return static_cast<size_t>((next() >> 32) * bound >> 32); }
   bool one_in(size_t n) { return below(n) == 0; }
 
  private:

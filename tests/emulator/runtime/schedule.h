@@ -9,9 +9,9 @@ namespace emulator {
 // Which warp runs next. A thread runs until it blocks. Strict orders are as unfair as hardware may
 // be, which a fair one never is: a dropped barrier shows only when one warp runs far ahead.
 enum class Order : int32_t {
-  kAscending,   // strict priority by warp index
-  kDescending,  // the same, highest index first, and lanes from the highest down
-  kPriorities,  // random strict priorities that change at a few random points
+  kAscending,   // strict priority by warp index, and by lane within the warp
+  kDescending,  // the same, the highest index first
+  kPriorities,  // random strict priorities of warps that change at a few random points
   kRandom,      // a random warp and a random lane of it at every switch
 };
 

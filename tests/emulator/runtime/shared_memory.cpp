@@ -6,12 +6,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/address_sanitizer.h"
 #include "runtime/block.h"
 #include "runtime/failure.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace emulator {
 namespace {
@@ -21,23 +18,56 @@ constexpr size_t kPeriodBytes = 1024;         // the coarsest alignment that any
 constexpr unsigned char kPoisonValue = 0xff;  // NaN in every floating-point type
 constexpr uint32_t kWindowStart = 1024;       // as on sm_90, which reserves the first kilobyte
 
-// 0xffd5 in every 16 bits: NaN in every floating-point type too, so that a read beyond the memory
-// shows in the results, yet not what a kernel writes, so that a write shows in the guard.
+// NaN in every floating-point type too, so that a read beyond the memory shows in the results, yet
+// not what a kernel writes, so that a write shows in the guard.
+constexpr uint64_t kGuardWord = 0xffd5ffd5ffd5ffd5;
+constexpr size_t kGuardWordBytes = sizeof kGuardWord;
+
+// Guards begin and end anywhere; their words do not.
 unsigned char guard_value(const unsigned char* byte) {
-  return reinterpret_cast<uintptr_t>(byte) % 2 == 0 ? 0xd5 : 0xff;
+  const auto shift = reinterpret_cast<uintptr_t>(byte) % kGuardWordBytes * 8;
+  return static_cast<unsigned char>(kGuardWord >> shift);
 }
 
-void fill_guard(unsigned char* begin, const unsigned char* end) {
-  for (unsigned char* byte = begin; byte < end; ++byte) *byte = guard_value(byte);
+bool is_word_boundary(const unsigned char* byte) {
+  return reinterpret_cast<uintptr_t>(byte) % kGuardWordBytes == 0;
 }
 
+void fill_guard(unsigned char* byte, const unsigned char* end) {
+  for (; byte < end && !is_word_boundary(byte); ++byte) *byte = guard_value(byte);
+  for (; byte + kGuardWordBytes <= end; byte += kGuardWordBytes) {
+    std::memcpy(byte, &kGuardWord, kGuardWordBytes);
+  }
+  for (; byte < end; ++byte) *byte = guard_value(byte);
+}
+
+bool is_guard_intact(const unsigned char* byte, const unsigned char* end) {
+  uint64_t difference = 0;
+  for (; byte < end && !is_word_boundary(byte); ++byte) difference |= *byte ^ guard_value(byte);
+  for (; byte + kGuardWordBytes <= end; byte += kGuardWordBytes) {
+    uint64_t word;
+    std::memcpy(&word, byte, sizeof word);
+    difference |= word ^ kGuardWord;
+  }
+  for (; byte < end; ++byte) difference |= *byte ^ guard_value(byte);
+  return difference == 0;
+}
+
+// Mapped once for all blocks, since a fresh mapping costs a page fault for every page.
 unsigned char* map_memory(size_t bytes) {
-  void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping == MAP_FAILED) {
+  static unsigned char* mapping = nullptr;
+  static size_t mapping_bytes = 0;
+  if (bytes <= mapping_bytes) return mapping;
+  if (mapping != nullptr) munmap(mapping, mapping_bytes);
+  void* const mapped =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) {
     std::perror("emulator: cannot map shared memory");
     std::abort();
   }
-  return static_cast<unsigned char*>(mapping);
+  mapping = static_cast<unsigned char*>(mapped);
+  mapping_bytes = bytes;
+  return mapping;
 }
 
 unsigned char* round_up_to_period(unsigned char* pointer) {
@@ -47,30 +77,13 @@ unsigned char* round_up_to_period(unsigned char* pointer) {
 
 }  // namespace
 
-void copy_unseen(void* destination, const void* source, size_t bytes) {
-#ifdef __x86_64__
-  asm volatile("rep movsb" : "+D"(destination), "+S"(source), "+c"(bytes)::"memory");
-#else
-  std::memcpy(destination, source, bytes);
-#endif
-}
-
 SharedMemory::SharedMemory(size_t bytes, bool tight_alignment)
     : bytes_(bytes),
       tight_alignment_(tight_alignment),
       mapping_bytes_(2 * kGuardBytes + 2 * kPeriodBytes + bytes),
-      mapping_(map_memory(mapping_bytes_)),
-      async_(static_cast<unsigned char*>(std::malloc(bytes + 1))) {
-  std::memset(async_, kPoisonValue, bytes);
-}
+      mapping_(map_memory(mapping_bytes_)) {}
 
-SharedMemory::~SharedMemory() {
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_UNPOISON_MEMORY_REGION(mapping_, mapping_bytes_);
-#endif
-  munmap(mapping_, mapping_bytes_);
-  std::free(async_);
-}
+SharedMemory::~SharedMemory() { address_sanitizer::unpoison(mapping_, mapping_bytes_); }
 
 unsigned char* SharedMemory::place(size_t alignment) {
   if (generic_ != nullptr) return generic_;
@@ -86,10 +99,8 @@ unsigned char* SharedMemory::place(size_t alignment) {
   fill_guard(mapping_, generic_);
   std::memset(generic_, kPoisonValue, bytes_);
   fill_guard(end, mapping_end);
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_POISON_MEMORY_REGION(mapping_, generic_ - mapping_);
-  ASAN_POISON_MEMORY_REGION(end, mapping_end - end);
-#endif
+  address_sanitizer::poison(mapping_, static_cast<size_t>(generic_ - mapping_));
+  address_sanitizer::poison(end, static_cast<size_t>(mapping_end - end));
   return generic_;
 }
 
@@ -117,22 +128,28 @@ unsigned char* SharedMemory::generic(uint32_t address, size_t bytes, const char*
 }
 
 unsigned char* SharedMemory::async(uint32_t address, size_t bytes, const char* instruction) {
-  return async_ + offset_of(address, bytes, instruction);
+  return async_view() + offset_of(address, bytes, instruction);
 }
 
 void SharedMemory::publish_to_async() {
-  if (generic_ != nullptr) copy_unseen(async_, generic_, bytes_);
+  if (generic_ != nullptr) std::memcpy(async_view(), generic_, bytes_);
+}
+
+unsigned char* SharedMemory::async_view() {
+  if (async_.empty()) async_.assign(bytes_, kPoisonValue);
+  return async_.data();
 }
 
 ptrdiff_t SharedMemory::overwritten_guard() const {
   if (generic_ == nullptr) return 0;
-#ifdef __SANITIZE_ADDRESS__
-  ASAN_UNPOISON_MEMORY_REGION(mapping_, mapping_bytes_);
-#endif
+  address_sanitizer::unpoison(mapping_, mapping_bytes_);
+  const unsigned char* const end = generic_ + bytes_;
+  const unsigned char* const mapping_end = mapping_ + mapping_bytes_;
+  if (is_guard_intact(mapping_, generic_) && is_guard_intact(end, mapping_end)) return 0;
   for (const unsigned char* byte = generic_ - 1; byte >= mapping_; --byte) {
     if (*byte != guard_value(byte)) return byte - generic_;
   }
-  for (const unsigned char* byte = generic_ + bytes_; byte < mapping_ + mapping_bytes_; ++byte) {
+  for (const unsigned char* byte = end; byte < mapping_end; ++byte) {
     if (*byte != guard_value(byte)) return byte - generic_;
   }
   return 0;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace emulator {
 
@@ -34,17 +35,15 @@ class SharedMemory {
 
  private:
   size_t offset_of(uint32_t address, size_t bytes, const char* instruction) const;
+  unsigned char* async_view();
 
   size_t bytes_;
   bool tight_alignment_;
   size_t mapping_bytes_;
   unsigned char* mapping_;
   unsigned char* generic_ = nullptr;
-  unsigned char* async_ = nullptr;
-  uint32_t base_ = 0;  // the shared address of byte 0
+  std::vector<unsigned char> async_;  // empty until an engine is used
+  uint32_t base_ = 0;                 // the shared address of byte 0
 };
-
-// Copies without calling memcpy, which ThreadSanitizer would see and take for the thread's doing.
-void copy_unseen(void* destination, const void* source, size_t bytes);
 
 }  // namespace emulator

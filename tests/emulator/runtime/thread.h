@@ -12,15 +12,13 @@ namespace emulator {
 struct Warp;
 
 struct Thread {
-  enum class State { kReady, kBlocked, kExited };
-
   uint3 index{};
   unsigned linear = 0;  // in the block
   unsigned lane = 0;
   Warp* warp = nullptr;
 
-  State state = State::kReady;
-  WaitReason wait;
+  bool has_exited = false;
+  WaitReason wait;  // the last one
   Fiber fiber;
 
   CopyGroups copies;
@@ -31,9 +29,16 @@ struct Thread {
   int max_registers = 0;  // as setmaxnreg left it; 0 when it was not executed
 };
 
-// The thread whose kernel code runs now; null while the scheduler runs.
-Thread* current_thread();
+// The thread whose kernel code runs now; null while the scheduler runs. Hidden, or every access
+// would go through the library's table of symbols.
+[[gnu::visibility("hidden")]] extern Thread* running_thread;
+
+[[noreturn]] void abort_outside_kernel();
+
 // The same, for what only a kernel may call.
-Thread& this_thread();
+inline Thread& this_thread() {
+  if (running_thread == nullptr) abort_outside_kernel();
+  return *running_thread;
+}
 
 }  // namespace emulator

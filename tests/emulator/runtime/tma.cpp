@@ -50,7 +50,7 @@ void TmaLoads::copy_box(const Load& load) {
       const int64_t first = std::max(row.first_byte, chunk);
       const int64_t end = std::min(row.end_byte, chunk + kChunkBytes);
       if (first < end) {
-        copy_unseen(value + (first - chunk), row.gmem + first, static_cast<size_t>(end - first));
+        std::memcpy(value + (first - chunk), row.gmem + first, static_cast<size_t>(end - first));
       }
       const uint32_t address =
           swizzled(row.smem + static_cast<uint32_t>(chunk), load.map->swizzle_bits);
@@ -87,7 +87,7 @@ void store_row(const TensorMap& map, const BoxRow& row) {
     const uint32_t address = swizzled(row.smem + static_cast<uint32_t>(chunk), map.swizzle_bits);
     race_detector::read(shared.generic(address, kChunkBytes, "TMA store"), kChunkBytes);
     const unsigned char* smem = shared.async(address, kChunkBytes, "TMA store");
-    copy_unseen(row.gmem + first, smem + (first - chunk), bytes);
+    std::memcpy(row.gmem + first, smem + (first - chunk), bytes);
     race_detector::write(row.gmem + first, bytes);
   }
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/fragment_exchange.h"
 #include "runtime/thread.h"
 #include "runtime/wgmma_stream.h"
 
@@ -13,22 +14,25 @@ namespace emulator {
 constexpr unsigned kWarpSize = 32;
 constexpr uint32_t kFullMask = 0xffffffffu;
 
-using LaneArguments = std::array<void*, kWarpSize>;
-
 // An instruction that some lanes have reached and others have not.
 struct OpenCollective {
+  OpenCollective(const char* instruction, int variant, uint32_t mask)
+      : instruction(instruction), variant(variant), mask(mask) {}
+
   const char* instruction;
   int variant;
   uint32_t mask;
   uint32_t arrived = 0;
-  LaneArguments arguments{};
-  std::vector<Thread*> waiters;
+  void* arguments[kWarpSize];  // of the lanes that have arrived
+
+  bool includes(unsigned lane) const { return (mask >> lane & 1) != 0; }
 };
 
 struct Warp {
   unsigned index = 0;
   Thread* threads = nullptr;  // its 32
   std::vector<OpenCollective> collectives;
+  FragmentExchange fragments;
   WgmmaStream wgmma;
   char synchronised = 0;  // the race detector's token for __syncwarp
 };
@@ -36,6 +40,6 @@ struct Warp {
 // Runs `perform` once every lane that `mask` names has come, with the arguments of all of them.
 // Lanes meet only at the same instruction, variant and mask.
 void warp_collective(const char* instruction, int variant, uint32_t mask, void* arguments,
-                     void (*perform)(Warp&, const LaneArguments&));
+                     void (*perform)(Warp&, const OpenCollective&));
 
 }  // namespace emulator

@@ -19,8 +19,7 @@ OpenCollective& find_or_open(Warp& warp, unsigned lane, const char* instruction,
            instruction, open.instruction);
     }
   }
-  warp.collectives.push_back({instruction, variant, mask, 0, {}, {}});
-  return warp.collectives.back();
+  return warp.collectives.emplace_back(instruction, variant, mask);
 }
 
 void close(Warp& warp, const OpenCollective& collective) {
@@ -30,7 +29,7 @@ void close(Warp& warp, const OpenCollective& collective) {
 }  // namespace
 
 void warp_collective(const char* instruction, int variant, uint32_t mask, void* arguments,
-                     void (*perform)(Warp&, const LaneArguments&)) {
+                     void (*perform)(Warp&, const OpenCollective&)) {
   Thread& thread = this_thread();
   Warp& warp = *thread.warp;
   const uint32_t own_bit = 1u << thread.lane;
@@ -42,19 +41,18 @@ void warp_collective(const char* instruction, int variant, uint32_t mask, void* 
   open.arguments[thread.lane] = arguments;
   open.arrived |= own_bit;
   if (open.arrived != mask) {
-    open.waiters.push_back(&thread);
-    this_block().wait({WaitReason::Kind::kWarpCollective, instruction, warp.index, 0});
+    this_block().wait(WaitReason::Kind::kWarpCollective, instruction, warp.index, 0);
     return;
   }
-  perform(warp, open.arguments);
-  this_block().wake(open.waiters);
+  perform(warp, open);
+  this_block().wake(warp, mask & ~own_bit);
   close(warp, open);
 }
 
 void sync_warp(uint32_t mask) {
   Warp& warp = *this_thread().warp;
   race_detector::release(&warp.synchronised);
-  warp_collective("__syncwarp", 0, mask, nullptr, [](Warp&, const LaneArguments&) {});
+  warp_collective("__syncwarp", 0, mask, nullptr, [](Warp&, const OpenCollective&) {});
   race_detector::acquire(&warp.synchronised);
 }
 
@@ -87,16 +85,16 @@ int shuffle_source(const ShuffleLane& lane, int own) {
   return own;
 }
 
-void perform_shuffle(Warp& warp, const LaneArguments& arguments) {
+void perform_shuffle(Warp& warp, const OpenCollective& collective) {
   for (unsigned own = 0; own < kWarpSize; ++own) {
-    auto* lane = static_cast<ShuffleLane*>(arguments[own]);
-    if (lane == nullptr) continue;
+    if (!collective.includes(own)) continue;
+    auto* lane = static_cast<ShuffleLane*>(collective.arguments[own]);
     const int source = shuffle_source(*lane, static_cast<int>(own));
     if ((lane->mask >> source & 1) == 0) {
       fail("divergence", "warp %u: lane %u shuffles from lane %d, which mask 0x%08x leaves out",
            warp.index, own, source, lane->mask);
     }
-    lane->result = static_cast<const ShuffleLane*>(arguments[source])->value;
+    lane->result = static_cast<const ShuffleLane*>(collective.arguments[source])->value;
   }
 }
 
@@ -118,14 +116,15 @@ struct BallotLane {
   uint32_t result;
 };
 
-void perform_ballot(Warp&, const LaneArguments& arguments) {
+void perform_ballot(Warp&, const OpenCollective& collective) {
   uint32_t votes = 0;
   for (unsigned own = 0; own < kWarpSize; ++own) {
-    const auto* lane = static_cast<const BallotLane*>(arguments[own]);
-    if (lane != nullptr && lane->predicate) votes |= 1u << own;
+    if (!collective.includes(own)) continue;
+    if (static_cast<const BallotLane*>(collective.arguments[own])->predicate) votes |= 1u << own;
   }
-  for (void* lane : arguments) {
-    if (lane != nullptr) static_cast<BallotLane*>(lane)->result = votes;
+  for (unsigned own = 0; own < kWarpSize; ++own) {
+    if (collective.includes(own))
+      static_cast<BallotLane*>(collective.arguments[own])->result = votes;
   }
 }
 
@@ -140,7 +139,7 @@ uint32_t ballot(uint32_t mask, bool predicate) {
 // Hardware elects any one lane. Which one depends here on the mask and the schedule's seed, so that
 // a kernel cannot come to rely on lane 0.
 bool elect_one(uint32_t mask) {
-  warp_collective("elect.sync", 0, mask, nullptr, [](Warp&, const LaneArguments&) {});
+  warp_collective("elect.sync", 0, mask, nullptr, [](Warp&, const OpenCollective&) {});
   const auto members = std::bitset<kWarpSize>(mask).count();
   size_t skip = this_block().schedule.seed % members;
   unsigned elected = 0;

@@ -25,7 +25,7 @@ bool same_instruction(const WgmmaOperation& left, const WgmmaOperation& right) {
 float load_element(const WgmmaDescriptor& descriptor, bool mn_major, int mn, int k) {
   const uint32_t address = wgmma_element_address(descriptor, mn_major, mn, k);
   uint16_t bits;
-  copy_unseen(&bits, this_block().shared.async(address, sizeof bits, "a wgmma operand"),
+  std::memcpy(&bits, this_block().shared.async(address, sizeof bits, "a wgmma operand"),
               sizeof bits);
   return bfloat16_to_float(bits);
 }
@@ -207,7 +207,7 @@ void WgmmaStream::give_back_accumulators(unsigned lane, unsigned thread) {
         fail("wgmma", "thread %u wrote an accumulator while a wgmma had it", thread);
       }
     }
-    copy_unseen(accumulator.registers, accumulator.values.data(),
+    std::memcpy(accumulator.registers, accumulator.values.data(),
                 accumulator.values.size() * sizeof(float));
   }
   accumulators_[lane].swap(still_in_flight);
@@ -225,9 +225,9 @@ struct WaitingLane {
 void WgmmaStream::wait(Thread& thread, int pending) {
   WaitingLane own{&thread, pending};
   warp_collective(
-      "wgmma.wait_group", 0, kFullMask, &own, [](Warp& warp, const LaneArguments& arguments) {
-        const auto* first = static_cast<const WaitingLane*>(arguments[0]);
-        for (void* argument : arguments) {
+      "wgmma.wait_group", 0, kFullMask, &own, [](Warp& warp, const OpenCollective& collective) {
+        const auto* first = static_cast<const WaitingLane*>(collective.arguments[0]);
+        for (void* argument : collective.arguments) {
           const auto* lane = static_cast<const WaitingLane*>(argument);
           if (lane->pending != first->pending ||
               lane->thread->wgmmas_issued != first->thread->wgmmas_issued ||

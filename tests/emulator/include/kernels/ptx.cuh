@@ -5,6 +5,7 @@
 #include <cuda.h>
 
 #include "kernels/cuda.cuh"
+#include "runtime/tfloat32.h"
 
 namespace per_step_dense::ptx {
 
@@ -50,15 +51,22 @@ void cp_async_wait_group() {
 
 // --- ldmatrix and mma.sync
 
-inline void ldmatrix_x4(uint32_t (&fragments)[4], uint32_t smem_row) {
-  ::emulator::ldmatrix(fragments, 4, false, smem_row);
+inline void ldmatrix_x4(uint32_t (&matrices)[4], uint32_t smem_row) {
+  ::emulator::ldmatrix_x4(matrices, /*transposed=*/false, smem_row);
 }
-inline void ldmatrix_x4_trans(uint32_t (&fragments)[4], uint32_t smem_row) {
-  ::emulator::ldmatrix(fragments, 4, true, smem_row);
+inline void ldmatrix_x4_trans(uint32_t (&matrices)[4], uint32_t smem_row) {
+  ::emulator::ldmatrix_x4(matrices, /*transposed=*/true, smem_row);
 }
 inline void mma_m16n8k16_bf16(float (&accum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   ::emulator::mma_m16n8k16_bf16(accum, a, b);
 }
+inline void mma_m16n8k16_f16(float (&accum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  ::emulator::mma_m16n8k16_f16(accum, a, b);
+}
+inline void mma_m16n8k8_tf32(float (&accum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  ::emulator::mma_m16n8k8_tf32(accum, a, b);
+}
+inline uint32_t cvt_rna_tf32(float value) { return ::emulator::float_to_tfloat32(value); }
 
 // --- mbarrier and the async proxy
 

@@ -1,0 +1,37 @@
+#include "cost_parts.h"
+
+#include <algorithm>
+
+#include "kernels/tiled/products.h"
+
+namespace per_step_dense::cost {
+namespace {
+
+template <class Product>
+tiled::OperandAccesses accesses_of(const Gemm& gemm, DType dtype) {
+  return tiled::accesses_of(gemm, Product::kMajorA, Product::kMajorB, dtype);
+}
+
+Gemm with_equal_rows(Gemm gemm) {
+  const int64_t steps = std::max<int64_t>(gemm.t, 1);
+  if (gemm.m_ranges.begin) gemm.m = ceil_div(gemm.m, steps);
+  if (gemm.k_ranges.begin) gemm.k = ceil_div(gemm.k, steps);
+  return gemm;
+}
+
+}  // namespace
+
+Products products_of(const ForwardProblem& problem) {
+  const Gemm forward = with_equal_rows(forward_product(problem));
+  return {{forward, {}}, {accesses_of<tiled::Forward>(forward, problem.dtype), {}}};
+}
+
+Products products_of(const BackwardProblem& problem) {
+  const Gemm grad_input = with_equal_rows(grad_input_product(problem));
+  const Gemm grad_weight = with_equal_rows(grad_weight_product(problem));
+  return {{grad_input, grad_weight},
+          {accesses_of<tiled::GradInput>(grad_input, problem.dtype),
+           accesses_of<tiled::GradWeight>(grad_weight, problem.dtype)}};
+}
+
+}  // namespace per_step_dense::cost

@@ -1,0 +1,6 @@
+#include "kernels/sm80/launch.cuh"
+
+namespace per_step_dense::sm80 {
+template cudaError_t launch_forward<__nv_bfloat16>(const tiled::ForwardWork&, int, cudaStream_t);
+template cudaError_t launch_backward<__nv_bfloat16>(const tiled::BackwardWork&, int, cudaStream_t);
+}  // namespace per_step_dense::sm80

@@ -1,0 +1,22 @@
+"""Runs of the package's kernels that tell whether a fault planted in them shows.
+
+A scenario runs one operation under one schedule and says what is wrong with the result, or nothing.
+Its arguments are chosen so that the code it is about runs: strides that allow copies of one width,
+edges inside a tile, sums that are split.
+"""
+
+from __future__ import annotations
+
+from .runs import Scenario, activation_backward, relative_error
+from .simt import SIMT_SCENARIOS
+from .sm80 import SM80_SCENARIOS
+from .tiny import TINY_SCENARIOS
+
+SCENARIOS: dict[str, Scenario] = {
+    **SIMT_SCENARIOS,
+    **TINY_SCENARIOS,
+    **SM80_SCENARIOS,
+    "activation_backward": activation_backward,
+}
+
+__all__ = ["SCENARIOS", "SIMT_SCENARIOS", "SM80_SCENARIOS", "Scenario", "relative_error"]

@@ -1,0 +1,156 @@
+"""Scenarios of the family `sm80`. In float32 its products are of tfloat32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..library import Library
+from .runs import (
+    New,
+    Scenario,
+    as_multiplied,
+    backward_of_rows,
+    backward_of_windows,
+    forward_misaligned,
+    forward_of_odd_steps,
+    forward_of_rows,
+    forward_of_strides,
+    is_close,
+    long_column_sums,
+)
+
+
+def packed(count: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Step behind step."""
+    return [sum(count[:t]) for t in range(len(count))], list(count)
+
+
+def steps_of(
+    rows: tuple[Sequence[int], Sequence[int]], x: Tensor, weight: Tensor
+) -> list[tuple[slice, Tensor, Tensor]]:
+    """Of each step, which rows it has, they, and its weight."""
+    own = [slice(begin, begin + count) for begin, count in zip(*rows, strict=True)]
+    return [(where, x[where], weight[t]) for t, where in enumerate(own)]
+
+
+def packed_forward(
+    library: Library,
+    schedule: str,
+    dtype: torch.dtype,
+    count: Sequence[int],
+    sizes: tuple[int, int],
+    *,
+    claimed: int = 0,
+    **wishes: Any,
+) -> str:
+    """The last step claims some rows more than there are."""
+    new, rows = New(dtype), packed(count)
+    x, weight = new(sum(count), sizes[0]), new(len(count), *sizes)
+    bias = new(len(count), sizes[1])
+    begin, ranged = rows[0], [*rows[1][:-1], rows[1][-1] + claimed]
+    wishes["rows"] = begin, ranged
+    y, z = library.forward(x, weight, bias, "tanh", want_z=True, schedule=schedule, **wishes)
+    x, weight = (as_multiplied(operand, **wishes) for operand in (x, weight))
+    parts = [x_t @ weight_t for _, x_t, weight_t in steps_of(rows, x, weight)]
+    exact = torch.cat([part + bias[t].double() for t, part in enumerate(parts)])
+    assert z is not None
+    if not is_close(z, exact):
+        return "z is wrong"
+    return "" if is_close(y, exact.tanh()) else "y is wrong"
+
+
+def packed_backward(
+    library: Library,
+    schedule: str,
+    dtype: torch.dtype,
+    count: Sequence[int],
+    sizes: tuple[int, int],
+    **wishes: Any,
+) -> str:
+    new, rows = New(dtype), packed(count)
+    dz, x = new(sum(count), sizes[1]), new(sum(count), sizes[0])
+    weight = new(len(count), *sizes)
+    dx, dweight, dbias = library.backward(dz, x, weight, rows=rows, schedule=schedule, **wishes)
+    assert dx is not None and dweight is not None and dbias is not None
+    sums = torch.stack([own.double().sum(0) for _, own, _ in steps_of(rows, dz, weight)])
+    if not is_close(dbias, sums):
+        return "dbias is wrong"
+    dz, x, weight = (as_multiplied(operand, **wishes) for operand in (dz, x, weight))
+    steps = steps_of(rows, x, weight)
+    if not is_close(dx, torch.cat([dz[where] @ own.mT for where, _, own in steps])):
+        return "dx is wrong"
+    exact = torch.stack([own.mT @ dz[where] for where, own, _ in steps])
+    return "" if is_close(dweight, exact) else "dweight is wrong"
+
+
+LARGE, TALL, SMALL, NARROW, SKINNY_32, SKINNY_16 = range(6)
+HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
+
+
+def _of_sm80(
+    scenario: Callable[..., str], tile: int, splits: tuple[int, int] = (1, 1), **arguments: Any
+) -> Scenario:
+    return partial(scenario, kernel="sm80", tile=tile, splits=splits, tf32=True, **arguments)
+
+
+def _rows(
+    scenario: Callable[..., str],
+    tile: int,
+    dtype: torch.dtype,
+    sizes: tuple[int, int, int],
+    pitch: int,
+    **arguments: Any,
+) -> Scenario:
+    return _of_sm80(scenario, tile, dtype=dtype, sizes=sizes, pitch=pitch, **arguments)
+
+
+FEW = [5, 0, 70, 3, 0, 33]
+MANY = [t % 2 if t < 100 else t % 3 for t in range(300)]
+
+PRODUCT_SCENARIOS: dict[str, Scenario] = {
+    "sm80 forward": _rows(forward_of_rows, SMALL, HALF, (70, 151, 69), 8),
+    "sm80 forward of tf32": _rows(forward_of_rows, SMALL, TF32, (70, 75, 69), 4),
+    "sm80 forward of bfloat16": _rows(forward_of_rows, SMALL, BRAIN, (40, 75, 40), 8),
+    "sm80 forward of 8-byte copies": _rows(forward_of_rows, SMALL, HALF, (70, 75, 71), 4),
+    "sm80 forward of odd elements": _rows(forward_of_rows, SMALL, HALF, (70, 75, 71), 1),
+    "sm80 forward of strides": _of_sm80(forward_of_strides, TALL),
+    "sm80 forward of 16-bit strides": _of_sm80(forward_of_strides, SMALL, dtype=HALF),
+    "sm80 misaligned forward": _of_sm80(forward_misaligned, SMALL),
+    "sm80 forward of odd steps": _of_sm80(forward_of_odd_steps, SMALL),
+    "sm80 forward by large tiles": _rows(forward_of_rows, LARGE, HALF, (140, 40, 140), 8),
+    "sm80 forward by large tiles of tf32": _rows(forward_of_rows, LARGE, TF32, (140, 20, 140), 4),
+    "sm80 forward by tall tiles": _rows(forward_of_rows, TALL, HALF, (140, 40, 70), 8),
+    "sm80 forward of few rows": _rows(forward_of_rows, SKINNY_16, HALF, (20, 200, 140), 8),
+    "sm80 forward into padded rows": _rows(
+        forward_of_rows, SMALL, HALF, (70, 40, 69), 8, outputs="padded"
+    ),
+    "sm80 backward": _rows(backward_of_rows, SMALL, HALF, (140, 75, 69), 8),
+    "sm80 backward of tf32": _rows(backward_of_rows, SMALL, TF32, (75, 70, 69), 4),
+    "sm80 backward of odd elements": _rows(backward_of_rows, SMALL, HALF, (70, 75, 71), 1),
+    "sm80 backward of windows": _of_sm80(backward_of_windows, NARROW, outputs="strided"),
+    "sm80 backward of few rows": _rows(backward_of_rows, SKINNY_16, HALF, (37, 130, 140), 8),
+    "sm80 backward by narrow tiles": _rows(backward_of_rows, NARROW, TF32, (140, 40, 70), 4),
+    "sm80 split forward": _rows(forward_of_rows, SMALL, HALF, (35, 149, 37), 8, splits=(3, 1)),
+    "sm80 split backward": _rows(backward_of_rows, SMALL, HALF, (150, 40, 70), 8, splits=(2, 3)),
+    "sm80 long column sums": _of_sm80(long_column_sums, LARGE),
+}
+PACKED_SCENARIOS: dict[str, Scenario] = {
+    "sm80 packed forward": _of_sm80(
+        packed_forward, SMALL, dtype=HALF, count=FEW, sizes=(40, 70), claimed=9
+    ),
+    "sm80 packed forward of many steps": _of_sm80(
+        packed_forward, SKINNY_16, dtype=TF32, count=MANY, sizes=(5, 140)
+    ),
+    "sm80 packed backward": _of_sm80(
+        packed_backward, SMALL, dtype=HALF, count=FEW, sizes=(75, 40), splits=(1, 3)
+    ),
+    "sm80 packed backward of tf32": _of_sm80(
+        packed_backward, SKINNY_32, dtype=TF32, count=FEW, sizes=(40, 40)
+    ),
+}
+SM80_SCENARIOS = {**PRODUCT_SCENARIOS, **PACKED_SCENARIOS}

@@ -1,0 +1,61 @@
+"""Scenarios of the family `tiny`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from .runs import (
+    Scenario,
+    backward_of_rows,
+    forward_misaligned,
+    forward_of_odd_steps,
+    forward_of_rows,
+    forward_of_strides,
+    long_sums,
+)
+
+
+def _of_tiny(
+    scenario: Callable[..., str],
+    dtype: torch.dtype | None = None,
+    sizes: tuple[int, int, int] | None = None,
+    *,
+    tile: int,
+    splits: tuple[int, int] = (1, 1),
+    **arguments: Any,
+) -> Scenario:
+    if sizes is not None:
+        arguments.update(dtype=dtype, sizes=sizes)
+    return partial(scenario, kernel="tiny", tile=tile, splits=splits, **arguments)
+
+
+NARROW, WIDE, NARROW_SLICED, WIDE_SLICED = (partial(_of_tiny, tile=tile) for tile in range(4))
+TINY_SCENARIOS: dict[str, Scenario] = {
+    "tiny forward": NARROW(forward_of_rows, torch.float32, (13, 19, 11), pitch=1),
+    "tiny forward of vectors": WIDE(forward_of_rows, torch.float32, (13, 26, 40), pitch=4),
+    "tiny forward of elements": WIDE(forward_of_rows, torch.bfloat16, (13, 19, 21), pitch=1),
+    "tiny backward": NARROW(backward_of_rows, torch.float64, (21, 19, 11), pitch=1),
+    "tiny backward of vectors": WIDE(backward_of_rows, torch.float16, (21, 16, 24), pitch=8),
+    "tiny backward of one column": NARROW(backward_of_rows, torch.float32, (21, 19, 1), pitch=1),
+    "tiny backward of two columns": NARROW(backward_of_rows, torch.float32, (21, 19, 2), pitch=1),
+    "tiny backward of elements": WIDE(backward_of_rows, torch.bfloat16, (13, 19, 21), pitch=1),
+    "tiny forward of ragged vectors": WIDE(forward_of_rows, torch.float32, (13, 24, 39), pitch=4),
+    "tiny into padded rows": WIDE(
+        forward_of_rows, torch.float32, (13, 24, 39), pitch=4, outputs="padded"
+    ),
+    "tiny misaligned forward": WIDE(forward_misaligned),
+    "tiny forward of odd steps": WIDE(forward_of_odd_steps),
+    "tiny forward of strides": WIDE(forward_of_strides),
+    "tiny lanes": NARROW_SLICED(forward_of_rows, torch.float32, (5, 301, 1), pitch=1),
+    "tiny warps": WIDE_SLICED(forward_of_rows, torch.float32, (3, 301, 40), pitch=4),
+    "tiny backward by warps": NARROW_SLICED(backward_of_rows, torch.float32, (300, 8, 12), pitch=4),
+    "tiny split forward": WIDE(forward_of_rows, torch.float32, (9, 75, 20), pitch=4, splits=(3, 1)),
+    "tiny split backward": NARROW_SLICED(
+        backward_of_rows, torch.bfloat16, (150, 20, 30), pitch=2, splits=(2, 3)
+    ),
+    "tiny long sums": NARROW(long_sums),
+}

@@ -1,0 +1,217 @@
+"""Are products right whose rows differ from step to step, as in a packed sequence?
+
+Each step is compared with torch's product of its own rows. Rows of no step may be neither read nor
+written: the emulator sees to the one, NaN that stays NaN shows the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cases
+import emulator
+import pytest
+import torch
+from emulated import KERNELS, Kernel, torchs_bmm
+from emulator import EmulatorError
+from tolerance import assert_as_close_as_torch
+from torch import Tensor
+
+RANGED = [kernel for kernel in KERNELS if kernel.family == "sm80"]
+each_kernel = pytest.mark.parametrize("kernel", RANGED, ids=str)
+
+
+class Rows(NamedTuple):
+    """Of each step, among `total` rows."""
+
+    total: int
+    begin: tuple[int, ...]
+    count: tuple[int, ...]
+
+    @property
+    def ranges(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return self.begin, self.count
+
+    @property
+    def steps(self) -> int:
+        return len(self.begin)
+
+    def __iter__(self) -> Iterator[slice]:
+        for begin, count in zip(*self.ranges, strict=True):
+            inside = min(max(begin, 0), self.total)
+            yield slice(inside, min(inside + max(count, 0), self.total))
+
+
+def packed(*count: int) -> Rows:
+    """Step behind step, as torch's packed sequences have them."""
+    begin = itertools.accumulate(count, initial=0)
+    return Rows(sum(count), tuple(begin)[:-1], count)
+
+
+def rows_of(kernel: Kernel) -> dict[str, Rows]:
+    m, k = kernel.facts.block_m, kernel.facts.block_k
+    return {
+        "falling": packed(5, 5, 3, 1),
+        "around_the_tile": packed(m + 1, m, m - 1, 1, 2 * m),
+        "around_a_stage_of_terms": packed(k + 1, k, k - 1, 4 * k, 1),
+        "empty_steps": packed(0, 3, 0, 0, m + 4, 0),
+        "no_row": packed(0, 0, 0),
+        "one_step": packed(m + 3),
+        "one_step_of_many": packed(0, 0, 7, 0),
+        "many_steps": packed(*(max(9 - t // 12, 0) for t in range(300))),
+        "more_steps_than_threads": packed(*(t % 3 for t in range(257))),
+        "as_many_steps_as_threads": packed(*(t % 2 for t in range(128))),
+        "long_ones_among_many": packed(*(2 * m + 1 if t % 64 == 31 else 1 for t in range(128))),
+        "gaps": Rows(m + 40, (2, 9, 33), (3, 4, m + 2)),
+        "unordered": Rows(m + 12, (m + 7, 0, m), (5, m, 7)),
+        "beyond_the_rows": Rows(12, (0, 4, 12, 99, -3), (4, 100, 3, 1, -1)),
+    }
+
+
+CASES = [(kernel, case) for kernel in RANGED for case in rows_of(kernel)]
+
+
+class Arguments(NamedTuple):
+    x: Tensor  # (B, I)
+    weight: Tensor  # (T, I, O)
+    bias: Tensor  # (T, O)
+    dz: Tensor  # (B, O)
+
+
+def arguments(kernel: Kernel, rows: Rows, i: int, o: int) -> Arguments:
+    new = cases.New(kernel.dtype, "cpu")
+    b, t = rows.total, rows.steps
+    return Arguments(new(b, i), new(t, i, o), new(t, o), new(b, o))
+
+
+def sizes_of(kernel: Kernel, rows: Rows) -> tuple[int, int]:
+    """More than a tile of columns, or few where there are many weights."""
+    return (5, 6) if rows.steps > 100 else (2 * kernel.facts.block_k + 3, kernel.facts.block_n + 5)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    return torchs_bmm(a[None], b[None])[0]
+
+
+def forward_by_step(rows: Rows, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    z = torch.full((rows.total, weight.size(2)), torch.nan, dtype=x.dtype)
+    for t, own in enumerate(rows):
+        z[own] = product(x[own], weight[t]) + bias[t]
+    return z
+
+
+def backward_by_step(rows: Rows, dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    dx, dweight = torch.full_like(x, torch.nan), torch.zeros_like(weight)
+    for t, own in enumerate(rows):
+        dx[own] = product(dz[own], weight[t].mT)
+        dweight[t] = product(x[own].mT, dz[own])
+    return dx, dweight
+
+
+def column_sums_by_step(rows: Rows, dz: Tensor) -> Tensor:
+    return torch.stack([dz[own].sum(0) for own in rows])
+
+
+def assert_rows_as_close_as_torch(rows: Rows, actual: Tensor, torchs: Tensor, exact: Tensor):
+    belongs = torch.zeros(rows.total, dtype=torch.bool)
+    for own in rows:
+        belongs[own] = True
+    assert actual[~belongs].isnan().all()
+    assert_as_close_as_torch(actual[belongs], torchs[belongs], exact[belongs])
+
+
+def assert_forward_matches_fp64(kernel: Kernel, rows: Rows, args: Arguments, **options):
+    x, weight, bias, _ = args
+    y, z = kernel.forward(x, weight, bias, "relu", rows=rows.ranges, want_z=True, **options)
+    torchs = forward_by_step(rows, kernel.as_multiplied(x), kernel.as_multiplied(weight), bias)
+    exact = forward_by_step(rows, x.double(), weight.double(), bias.double())
+    assert_rows_as_close_as_torch(rows, z, torchs, exact)
+    assert_rows_as_close_as_torch(rows, y, torchs.relu(), exact.relu())
+
+
+def assert_gradients_match_fp64(kernel: Kernel, rows: Rows, args: Arguments, mask=None, **options):
+    x, weight, _, dz = args
+    mask = mask or (True, True, True)
+    dx, dweight, dbias = kernel.backward(dz, x, weight, mask, rows=rows.ranges, **options)
+    assert [result is not None for result in (dx, dweight, dbias)] == list(mask)
+    torchs = backward_by_step(rows, *map(kernel.as_multiplied, (dz, x, weight)))
+    exact = backward_by_step(rows, dz.double(), x.double(), weight.double())
+    if dx is not None:
+        assert_rows_as_close_as_torch(rows, dx, torchs[0], exact[0])
+    if dweight is not None:
+        assert_as_close_as_torch(dweight, torchs[1], exact[1])
+        empty = [t for t, own in enumerate(rows) if own.start == own.stop]
+        assert torch.count_nonzero(dweight[empty]) == 0
+    if dbias is not None:
+        sums = column_sums_by_step(rows, dz), column_sums_by_step(rows, dz.double())
+        assert_as_close_as_torch(dbias, *sums)
+
+
+@pytest.mark.parametrize(("kernel", "case"), CASES, ids=str)
+def test_both_match_fp64_step_by_step(kernel: Kernel, case: str):
+    rows = rows_of(kernel)[case]
+    args = arguments(kernel, rows, *sizes_of(kernel, rows))
+    assert_forward_matches_fp64(kernel, rows, args)
+    assert_gradients_match_fp64(kernel, rows, args)
+
+
+@pytest.mark.parametrize("mask", list(itertools.product([True, False], repeat=3)), ids=str)
+@each_kernel
+def test_backward_forms_any_subset_of_the_gradients(kernel: Kernel, mask: tuple[bool, ...]):
+    rows = packed(67, 0, 20, 3)
+    assert_gradients_match_fp64(kernel, rows, arguments(kernel, rows, 37, 71), mask)
+    assert emulator.default_library().counters.launches == int(any(mask))
+
+
+@each_kernel
+def test_sums_that_a_caller_wants_split_match_fp64(kernel: Kernel):
+    rows = packed(5 * kernel.facts.block_k + 1, 2, 0, 67)
+    args = arguments(kernel, rows, 3 * kernel.facts.block_k, 40)
+    assert_forward_matches_fp64(kernel, rows, args, splits=(3, 1))
+    assert emulator.default_library().counters.launches == 1
+    assert_gradients_match_fp64(kernel, rows, args, splits=(3, 4))
+
+
+@pytest.mark.parametrize("outputs", ["padded", "strided", "transposed"])
+@each_kernel
+def test_rows_and_results_in_any_layout(kernel: Kernel, outputs: str):
+    rows = Rows(kernel.facts.block_m + 9, (5, 0), (kernel.facts.block_m + 2, 3))
+    args = arguments(kernel, rows, 35, kernel.facts.block_n + 6)
+    strided = args._replace(
+        x=args.x.mT.contiguous().mT, dz=args.dz.repeat(1, 2)[:, : args.dz.size(1)]
+    )
+    assert_forward_matches_fp64(kernel, rows, strided, outputs=outputs)
+    assert_gradients_match_fp64(kernel, rows, strided, outputs=outputs)
+
+
+@each_kernel
+def test_every_schedule_gives_the_same_bits(kernel: Kernel):
+    rows = packed(*(t % 5 * 7 for t in range(11)))
+    x, weight, bias, dz = arguments(kernel, rows, 70, 33)
+    results = []
+    for schedule in emulator.schedules():
+        wishes = {"rows": rows.ranges, "schedule": schedule}
+        y, _ = kernel.forward(x, weight, bias, "gelu", **wishes)
+        results.append((y, *kernel.backward(dz, x, weight, **wishes)))
+    for others in results[1:]:
+        assert all(map(torch.equal, results[0], others))
+
+
+@each_kernel
+def test_no_tile_is_spent_on_rows_that_a_step_does_not_have(kernel: Kernel):
+    rows = packed(300, *[1] * 20)
+    x, weight, bias, _ = arguments(kernel, rows, 8, kernel.facts.block_n + 1)
+    kernel.forward(x, weight, bias, rows=rows.ranges)
+    most = (rows.total // kernel.facts.block_m + rows.steps) * 2
+    assert 0 < emulator.default_library().counters.blocks <= most
+
+
+@pytest.mark.parametrize("family", ["simt", "tiny"])
+def test_other_families_refuse_rows_that_differ_by_step(family: str):
+    with pytest.raises(EmulatorError, match=f"{family} needs .* rows") as caught:
+        emulator.forward(
+            torch.ones(5, 4), torch.ones(2, 4, 3), rows=((0, 2), (2, 3)), kernel=family
+        )
+    assert caught.value.kind == "choice"

@@ -1,0 +1,99 @@
+"""Does the check of the kernels' machine code notice what it is there for?
+
+The check itself is test_cuda_build.py's, which needs a CUDA build.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from machine_code import MMA, faults_of_tensor_core_kernel, opcodes_of
+
+# As cuobjdump writes it, with nothing but what the check asks for.
+LISTING = """
+Fatbin elf code:
+================
+arch = sm_80
+code version = [1,8]
+
+	code for sm_80
+		Function : forward_kernel
+	.headerflags	@"EF_CUDA_SM80 EF_CUDA_VIRTUAL_SM(EF_CUDA_SM80)"
+        /*0000*/                   MOV R1, c[0x0][0x28] ;                   /* 0x00000a0000017a02 */
+                                                                            /* 0x000fe40000000f00 */
+        /*4670*/                   LDGSTS.E.BYPASS.128.ZFILL [R31], [R28.64], P0 ;     /* 0x0000 */
+        /*4b60*/              @!P0 LDGSTS.E.64.ZFILL [R31], [R28.64], P0 ;             /* 0x0000 */
+        /*5000*/                   LDSM.16.M88.4 R8, [R8] ;                 /* 0x000000000808783b */
+        /*5010*/                   LDSM.16.MT88.4 R4, [R4+0x80] ;           /* 0x000080000404783b */
+        /*5020*/                   HMMA.16816.F32 R20, R8, R4, R20 ;        /* 0x000000040814723c */
+        /*6000*/               @P1 STG.E.128 [R2.64], R12 ;                 /* 0x0000000c02007986 */
+		.......
+
+Fatbin elf code:
+================
+arch = sm_90a
+		Function : another_kernel
+        /*0000*/                   EXIT ;                                   /* 0x000000000000794d */
+"""
+
+
+def faults(listing: str, dtype: torch.dtype = torch.float16) -> list[str]:
+    return faults_of_tensor_core_kernel(
+        opcodes_of(listing.splitlines())["80"]["forward_kernel"], dtype
+    )
+
+
+def test_listing_is_read_by_architecture_and_kernel() -> None:
+    found = opcodes_of(LISTING.splitlines())
+    assert {arch: list(kernels) for arch, kernels in found.items()} == {
+        "80": ["forward_kernel"],
+        "90a": ["another_kernel"],
+    }
+    assert found["90a"]["another_kernel"] == {"EXIT"}
+    assert found["80"]["forward_kernel"] == {
+        *("MOV", "LDGSTS.E.BYPASS.128.ZFILL", "LDGSTS.E.64.ZFILL", "LDSM.16.M88.4"),
+        *("LDSM.16.MT88.4", "HMMA.16816.F32", "STG.E.128"),
+    }
+
+
+@pytest.mark.parametrize("dtype", MMA, ids=str)
+def test_kernel_with_all_there_must_be_has_no_fault(dtype: torch.dtype) -> None:
+    assert faults(LISTING.replace("HMMA.16816.F32", MMA[dtype]), dtype) == []
+
+
+def test_tfloat32_is_not_transposed_by_ldmatrix() -> None:
+    listing = LISTING.replace("HMMA.16816.F32", MMA[torch.float32]).replace("LDSM.16.MT88.4", "LDS")
+    assert faults(listing, torch.float32) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("HMMA.16816.F32", "FFMA", ["no HMMA.16816.F32 (products by tensor cores)"]),
+        (
+            "HMMA.16816.F32",
+            "HMMA.16816.F32.BF16",
+            [
+                "no HMMA.16816.F32 (products by tensor cores)",
+                "HMMA.16816.F32.BF16 has no place there",
+            ],
+        ),
+        ("LDSM.16.M88.4", "LDS.128", ["no LDSM.16.M88.4 (fragments by whole matrices)"]),
+        (
+            "LDSM.16.MT88.4",
+            "LDS.U16",
+            ["no LDSM.16.MT88.4 (fragments by whole matrices, transposed)"],
+        ),
+        (
+            "LDGSTS.E.BYPASS.128",
+            "LDGSTS.E.128",
+            ["no LDGSTS.E.BYPASS.128 (copies of 16 bytes around L1)"],
+        ),
+        ("STG.E.128", "STG.E.64", ["no STG.E.128 (stores of 16 bytes)"]),
+        ("MOV R1", "LDL.64 R1", ["LDL.64 has no place there"]),
+        ("MOV R1", "STL R1", ["STL has no place there"]),
+    ],
+)
+def test_fault_in_the_machine_code_is_noticed(old: str, new: str, fault: list[str]) -> None:
+    assert old in LISTING
+    assert faults(LISTING.replace(old, new)) == fault
