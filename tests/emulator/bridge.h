@@ -72,6 +72,7 @@ void emulator_wgmma_gemm(const per_step_dense::example::GemmProblem* problem, in
 void emulator_round_to_float16(const float* values, uint16_t* rounded, size_t count);
 void emulator_widen_float16(const uint16_t* values, float* widened, size_t count);
 void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t count);
+void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t count);
 
 // A small kernel of kernels/behaviours.cuh by its name, and their names: null beyond the last one.
 void emulator_behaviour(const char* name, size_t schedule, emulator::Report* report);

@@ -58,6 +58,6 @@ void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t c
   for (size_t i = 0; i < count; ++i) rounded[i] = __float2bfloat16_rn(values[i]).bits;
 }
 
-extern "C" void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t count) {
+void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t count) {
   for (size_t i = 0; i < count; ++i) rounded[i] = emulator::float_to_tfloat32(values[i]);
 }

@@ -169,8 +169,8 @@ void Block::thread_main() {
   std::abort();
 }
 
-// The next block reuses the fibers' stacks and perhaps the shared memory's addresses. Whoever was
-// abandoned is ordered before that too, or the race detector would see races across blocks.
+// The next block reuses the fibers' stacks and the shared memory. Whoever was abandoned is ordered
+// before that too, or the race detector would see races across blocks.
 void Block::order_abandoned_threads() {
   if (!race_detector::enabled()) return;
   for (const Thread& thread : threads) {

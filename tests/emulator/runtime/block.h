@@ -46,6 +46,9 @@ class Block {
     return timing == Timing::kEager || (timing == Timing::kRandom && random.one_in(2));
   }
 
+  // To be called by an engine that has accessed memory: the next block reuses it.
+  void order_before_next_block() const { race_detector::release(&exited_); }
+
   void record_failure(const char* kind, const char* message);
 
   const Schedule schedule;

@@ -1,8 +1,6 @@
 #include "runtime/copy_groups.h"
 
-#include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "runtime/block.h"
 #include "runtime/failure.h"
@@ -22,8 +20,9 @@ void CopyGroups::add(uint32_t smem, const void* gmem, int bytes, int source_byte
   // The race detector sees the write at the issue as well as at the completion: a reader between
   // the two is as wrong as one at either end.
   race_detector::write(this_block().shared.generic(smem, alignment, "cp.async"), alignment);
-  copies_.push_back({smem, gmem, bytes, source_bytes, /*done=*/false});
-  ++open_size_;
+  constexpr size_t kUsualCopies = 32;
+  if (copies_.empty()) copies_.reserve(kUsualCopies);
+  copies_.push_back({smem, gmem, bytes, source_bytes, /*done=*/false, committed_groups_});
   if (this_block().does_now(this_block().schedule.copies)) perform(copies_.back());
 }
 
@@ -39,19 +38,13 @@ void CopyGroups::perform(Copy& copy) {
   race_detector::write(smem, bytes);
 }
 
-void CopyGroups::commit() {
-  group_sizes_.push_back(open_size_);
-  open_size_ = 0;
-}
+void CopyGroups::commit() { ++committed_groups_; }
 
 void CopyGroups::wait(int pending) {
-  if (group_sizes_.size() <= static_cast<size_t>(pending)) return;
-  const auto last_group = group_sizes_.end() - pending;
-  const auto last_copy =
-      copies_.begin() + std::accumulate(group_sizes_.begin(), last_group, ptrdiff_t{0});
-  std::for_each(copies_.begin(), last_copy, perform);
-  copies_.erase(copies_.begin(), last_copy);
-  group_sizes_.erase(group_sizes_.begin(), last_group);
+  const int done_below = committed_groups_ - pending;
+  auto copy = copies_.begin();
+  for (; copy != copies_.end() && copy->group < done_below; ++copy) perform(*copy);
+  copies_.erase(copies_.begin(), copy);
 }
 
 void cp_async(uint32_t smem, const void* gmem, int bytes, int source_bytes) {

@@ -1,7 +1,6 @@
-// A thread's cp.async copies: those not yet committed, and the committed groups in order.
+// A thread's cp.async copies.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,13 +21,13 @@ class CopyGroups {
     int bytes;
     int source_bytes;  // the rest is filled with zeros
     bool done;         // before its wait, as an eager engine may
+    int group;
   };
 
   static void perform(Copy& copy);
 
-  std::vector<Copy> copies_;         // in the order of their issue
-  std::vector<size_t> group_sizes_;  // of the committed ones, which are the first
-  size_t open_size_ = 0;             // of those not yet committed, which are the last
+  std::vector<Copy> copies_;  // those not waited for, in the order of their issue
+  int committed_groups_ = 0;
 };
 
 }  // namespace emulator

@@ -13,10 +13,10 @@ inline float float16_to_float(uint16_t bits) {
   float scaled;
   std::memcpy(&scaled, &magnitude, sizeof scaled);
   scaled *= 0x1p112f;  // between the exponents' biases; makes subnormals normal
-  uint32_t finite;
-  std::memcpy(&finite, &scaled, sizeof finite);
+  uint32_t widened;
+  std::memcpy(&widened, &scaled, sizeof widened);
   const bool is_finite = magnitude < 0x0f800000;
-  const uint32_t widened = sign | (is_finite ? finite : magnitude | 0x7f800000);
+  widened |= sign | (is_finite ? 0 : 0x7f800000);
   float value;
   std::memcpy(&value, &widened, sizeof value);
   return value;

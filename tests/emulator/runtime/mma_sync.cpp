@@ -106,8 +106,9 @@ void perform(Warp& warp, const OpenCollective&) {
   for (int lane = 0; lane < 32; ++lane) {
     float* const accum = warp.fragments.mma[lane].accum;
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 4; ++i) {
       accum[i] += buffers.product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+    }
   }
   ++this_block().report.counters.mmas;
 }

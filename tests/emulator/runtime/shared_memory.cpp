@@ -112,23 +112,11 @@ uint32_t SharedMemory::address_of(const void* pointer) const {
   return base_ + static_cast<uint32_t>(byte - generic_);
 }
 
-size_t SharedMemory::offset_of(uint32_t address, size_t bytes, const char* instruction) const {
-  const uint64_t offset = uint64_t{address} - base_;
-  if (address < base_ || offset + bytes > bytes_) {
-    fail("smem-oob",
-         "%s touches %zu bytes at shared address 0x%x, outside the block's %zu bytes "
-         "at 0x%x",
-         instruction, bytes, address, bytes_, base_);
-  }
-  return offset;
-}
-
-unsigned char* SharedMemory::generic(uint32_t address, size_t bytes, const char* instruction) {
-  return generic_ + offset_of(address, bytes, instruction);
-}
-
-unsigned char* SharedMemory::async(uint32_t address, size_t bytes, const char* instruction) {
-  return async_view() + offset_of(address, bytes, instruction);
+void SharedMemory::fail_outside(uint32_t address, size_t bytes, const char* instruction) const {
+  fail("smem-oob",
+       "%s touches %zu bytes at shared address 0x%x, outside the block's %zu bytes "
+       "at 0x%x",
+       instruction, bytes, address, bytes_, base_);
 }
 
 void SharedMemory::publish_to_async() {

@@ -21,8 +21,12 @@ class SharedMemory {
   uint32_t address_of(const void* pointer) const;
 
   // The bytes at a shared address, in either view. Fails unless all lie in the block's memory.
-  unsigned char* generic(uint32_t address, size_t bytes, const char* instruction);
-  unsigned char* async(uint32_t address, size_t bytes, const char* instruction);
+  unsigned char* generic(uint32_t address, size_t bytes, const char* instruction) {
+    return generic_ + offset_of(address, bytes, instruction);
+  }
+  unsigned char* async(uint32_t address, size_t bytes, const char* instruction) {
+    return async_view() + offset_of(address, bytes, instruction);
+  }
 
   // fence.proxy.async. An over-approximation: it publishes what every thread wrote, not only the
   // fencing one.
@@ -34,7 +38,12 @@ class SharedMemory {
   size_t bytes() const { return bytes_; }
 
  private:
-  size_t offset_of(uint32_t address, size_t bytes, const char* instruction) const;
+  size_t offset_of(uint32_t address, size_t bytes, const char* instruction) const {
+    const uint64_t offset = uint64_t{address} - base_;
+    if (address < base_ || offset + bytes > bytes_) fail_outside(address, bytes, instruction);
+    return offset;
+  }
+  [[noreturn]] void fail_outside(uint32_t address, size_t bytes, const char* instruction) const;
   unsigned char* async_view();
 
   size_t bytes_;

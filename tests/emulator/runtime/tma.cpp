@@ -32,6 +32,7 @@ void TmaLoads::perform(size_t index) {
     copy_box(load);
     this_block().mbarriers.complete_bytes(load.barrier,
                                           static_cast<int64_t>(load.map->box_bytes()));
+    this_block().order_before_next_block();
   }
   race_detector::destroy_actor(load.actor);
 }

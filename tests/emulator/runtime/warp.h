@@ -1,7 +1,6 @@
 // A warp: the instructions that its lanes execute together, and its stream of wgmmas.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 

@@ -123,8 +123,8 @@ void perform_ballot(Warp&, const OpenCollective& collective) {
     if (static_cast<const BallotLane*>(collective.arguments[own])->predicate) votes |= 1u << own;
   }
   for (unsigned own = 0; own < kWarpSize; ++own) {
-    if (collective.includes(own))
-      static_cast<BallotLane*>(collective.arguments[own])->result = votes;
+    if (!collective.includes(own)) continue;
+    static_cast<BallotLane*>(collective.arguments[own])->result = votes;
   }
 }
 

@@ -165,6 +165,7 @@ void WgmmaStream::perform(const Warp& warp, WgmmaOperation& operation) {
     race_detector::acquire(&operation.issued);
     multiply(operation, static_cast<int>(warp.index % 4) * kRowsPerWarp);
     race_detector::release(&operation.finished);
+    this_block().order_before_next_block();
   }
   for (unsigned lane = 0; lane < 32; ++lane) {
     InFlightAccumulator& accumulator = *find_accumulator(lane, operation.accum[lane]);
