@@ -219,6 +219,19 @@ def assert_same_specials(actual: torch.Tensor, expected: torch.Tensor) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "kernel", [kernel for kernel in KERNELS if kernel.family == "sm80"], ids=str
+)
+def test_ldmatrix_meets_no_bank_conflicts(kernel):
+    x, weight, _ = cases.of_sizes(140, 1, 70, 140, kernel.dtype, "cpu")
+    dz = cases.New(kernel.dtype, "cpu")(140, 1, 140)
+    for run in (lambda: kernel.forward(x, weight), lambda: kernel.backward(dz, x, weight)):
+        run()
+        counters = emulator.default_library().counters
+        assert counters.mmas > 0
+        assert counters.bank_conflicts == 0
+
+
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=cases.dtype_id)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_backward_matches_fp64(activation, dtype):

@@ -279,6 +279,14 @@ TILER = "csrc/kernels/tiled/tiler.cpp"
 
 
 @plants_faults
+def test_lines_that_are_not_permuted_give_bank_conflicts_and_right_results() -> None:
+    config = "csrc/kernels/sm80/config.cuh"
+    library = build(Mutation(config, "return line / kLinesInAllBanks", "return 0 * line"))
+    assert SCENARIOS["sm80 forward"](library, library.schedules[0]) == ""
+    assert library.counters.bank_conflicts > 0
+
+
+@plants_faults
 def test_plan_that_is_not_what_happens_is_an_error() -> None:
     library = build(Mutation(TILER, "plan.workspace_bytes > 0 ? 2 : 1", "1"))
     with pytest.raises(EmulatorError, match=r"planned: 1 launches.* seen: 2") as caught:

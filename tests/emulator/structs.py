@@ -129,6 +129,7 @@ class Counters(ctypes.Structure):
         ("tma_boxes", ctypes.c_int64),
         ("wgmmas", ctypes.c_int64),
         ("mmas", ctypes.c_int64),
+        ("bank_conflicts", ctypes.c_int64),
     )
 
 

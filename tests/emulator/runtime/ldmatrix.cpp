@@ -25,12 +25,24 @@ void load_row(const Warp& warp, unsigned lane, uint16_t (&row)[8]) {
   }
 }
 
+// The rows of a matrix are read at once where each lies in other banks: 8 times 16 bytes are all.
+void count_bank_conflicts(const Warp& warp) {
+  for (unsigned first = 0; first < kWarpSize; first += 8) {
+    unsigned banks = 0;
+    for (unsigned lane = first; lane < first + 8; ++lane) {
+      banks |= 1u << warp.fragments.ldmatrix[lane].smem_row / kRowBytes % 8;
+    }
+    if (banks != 0xff) ++this_block().report.counters.bank_conflicts;
+  }
+}
+
 template <bool kTransposed>
 void perform(Warp& warp, const OpenCollective&) {
   static Matrix matrices[4];  // see mma_sync.cpp
   for (unsigned lane = 0; lane < kWarpSize; ++lane) {
     load_row(warp, lane, matrices[lane / 8][lane % 8]);
   }
+  count_bank_conflicts(warp);
   for (unsigned lane = 0; lane < kWarpSize; ++lane) {
     const unsigned i = lane / 4, j = lane % 4 * 2;
     uint32_t* const registers = warp.fragments.ldmatrix[lane].matrices;

@@ -12,6 +12,7 @@ struct Counters {
   int64_t tma_boxes;
   int64_t wgmmas;  // per warp
   int64_t mmas;
+  int64_t bank_conflicts;  // matrices whose rows ldmatrix cannot read at once
 };
 
 inline constexpr int kNamedKernels = 2;
