@@ -231,14 +231,18 @@ def build(*mutations: Mutation) -> Library:
 
 def assert_caught(scenario: Scenario, *mutations: Mutation) -> None:
     library = build(*mutations)
-    for schedule in library.schedules:
-        try:
-            wrong = scenario(library, schedule)
-        except EmulatorError:
-            return
-        if wrong:
-            return
-    pytest.fail(f"no schedule shows {mutations}")
+    try:
+        caught = any(is_wrong(scenario, library, schedule) for schedule in library.schedules)
+    finally:
+        library.release_stacks()
+    assert caught, f"no schedule shows {mutations}"
+
+
+def is_wrong(scenario: Scenario, library: Library, schedule: str) -> bool:
+    try:
+        return bool(scenario(library, schedule))
+    except EmulatorError:
+        return True
 
 
 @plants_faults

@@ -9,6 +9,7 @@
 #include "choose_kernel.h"
 #include "families.h"
 #include "kernels/activation_backward.h"
+#include "runtime/fiber.h"
 #include "workspace.h"
 
 namespace {
@@ -154,6 +155,8 @@ void run(const Problem& problem, const KernelRequest& request, size_t schedule,
 }
 
 }  // namespace
+
+void emulator_release_stacks() { emulator::Fiber::release_stacks(); }
 
 size_t emulator_schedule_count() { return emulator::schedule_count(); }
 const char* emulator_schedule_name(size_t index) { return emulator::schedule_at(index).name; }

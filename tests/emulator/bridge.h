@@ -38,6 +38,10 @@ struct TileFacts {
 
 extern "C" {
 
+// Gives back the stacks of the emulated threads. A process may have many libraries, and the system
+// limits how many stacks that makes.
+void emulator_release_stacks();
+
 size_t emulator_schedule_count();
 const char* emulator_schedule_name(size_t index);
 

@@ -211,6 +211,11 @@ class Library:
         pointers = (ctypes.c_void_p(tensor.data_ptr()) for tensor in (values, results))
         convert(*pointers, ctypes.c_size_t(values.numel()))
 
+    def release_stacks(self) -> None:
+        """Gives back what the emulated threads ran on, until the next run: a process with hundreds
+        of libraries would come to the system's limit of mappings."""
+        self._library.emulator_release_stacks()
+
     def _run_chosen(
         self,
         function: str,

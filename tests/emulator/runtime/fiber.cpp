@@ -26,12 +26,15 @@ struct Slot {
   race_detector::Actor actor;
 };
 
+std::vector<Slot> slots;
+
+constexpr size_t kGuardBytes = 4096;  // an overflowing stack faults instead of spreading
+
 }  // namespace
 
 void adopt_scheduler_thread() { scheduler.actor = race_detector::current_actor(); }
 
 unsigned char* Fiber::map_stack() {
-  constexpr size_t kGuardBytes = 4096;  // an overflowing stack faults instead of spreading
   void* mapping = mmap(nullptr, stack_bytes() + kGuardBytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED || mprotect(mapping, kGuardBytes, PROT_NONE) != 0) {
@@ -41,8 +44,12 @@ unsigned char* Fiber::map_stack() {
   return static_cast<unsigned char*>(mapping) + kGuardBytes;
 }
 
+void Fiber::release_stacks() {
+  for (const Slot& slot : slots) munmap(slot.stack - kGuardBytes, stack_bytes() + kGuardBytes);
+  slots.clear();
+}
+
 void Fiber::prepare(size_t slot, void (*entry)()) {
-  static std::vector<Slot> slots;
   while (slots.size() <= slot) slots.push_back({map_stack(), race_detector::create_actor()});
   stack_ = slots[slot].stack;
   actor_ = slots[slot].actor;

@@ -33,6 +33,9 @@ class Fiber {
 
   race_detector::Actor actor() const { return actor_; }
 
+  // Empties the pool; while no block runs.
+  static void release_stacks();
+
  private:
   static size_t stack_bytes() {
     if (address_sanitizer::kEnabled) return 256 * 1024;
