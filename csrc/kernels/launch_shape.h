@@ -11,6 +11,7 @@ struct LaunchShape {
   unsigned blocks;
   unsigned threads;
   size_t smem_bytes;
+  unsigned cluster = 1;  // neighbouring blocks that run together and reach each other's memory
 };
 
 // Where grid.x ends. Kernels walk their tiles in steps of the grid, so more tiles are legal.

@@ -117,14 +117,15 @@ void check_plan(const LaunchPlan& plan) {
   const per_step_dense::LaunchShape& shape = plan.shape;
   const bool as_planned =
       launches == 0 || (launch.grid.x == shape.blocks && launch.block.x == shape.threads &&
-                        launch.smem_bytes == shape.smem_bytes);
+                        launch.smem_bytes == shape.smem_bytes && launch.cluster == shape.cluster);
   if (launches == plan.launches && as_planned) return;
-  char message[256];
+  char message[320];
   std::snprintf(message, sizeof message,
                 "planned: %d launches, the first of %u blocks, %u threads, %zu bytes of shared "
-                "memory; seen: %lld, %u, %u, %zu",
-                plan.launches, shape.blocks, shape.threads, shape.smem_bytes,
-                static_cast<long long>(launches), launch.grid.x, launch.block.x, launch.smem_bytes);
+                "memory, clusters of %u; seen: %lld, %u, %u, %zu, %u",
+                plan.launches, shape.blocks, shape.threads, shape.smem_bytes, shape.cluster,
+                static_cast<long long>(launches), launch.grid.x, launch.block.x, launch.smem_bytes,
+                launch.cluster);
   session.record_failure("plan", message);
 }
 

@@ -54,8 +54,8 @@ class Library:
         counters: Of the last run: launches, blocks, and what the engines did.
         kernels: The mangled names of the first kernels that the last run launched.
         choice: Of the last forward or backward: family, tile, splits.
-        plan: What that came to: blocks, threads, smem_bytes, launches, workspace_bytes. A run that
-            does anything else is an EmulatorError of the kind "plan".
+        plan: What that came to: blocks, threads, smem_bytes, cluster, launches, workspace_bytes. A
+            run that does anything else is an EmulatorError of the kind "plan".
     """
 
     def __init__(self, path: Path) -> None:

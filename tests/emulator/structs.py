@@ -94,11 +94,19 @@ class Choice(ctypes.Structure):
     )
 
 
-class LaunchPlan(ctypes.Structure):
+class LaunchShape(ctypes.Structure):
     _fields_ = (
         ("blocks", ctypes.c_uint),
         ("threads", ctypes.c_uint),
         ("smem_bytes", ctypes.c_size_t),
+        ("cluster", ctypes.c_uint),
+    )
+
+
+class LaunchPlan(ctypes.Structure):
+    _anonymous_ = ("shape",)
+    _fields_ = (
+        ("shape", LaunchShape),
         ("launches", ctypes.c_int),
         ("workspace_bytes", ctypes.c_size_t),
     )

@@ -14,6 +14,17 @@ enum cudaError_t {
 
 using cudaStream_t = struct CUstream_st*;
 
+// How host code finds the driver's functions without being linked with it.
+enum cudaDriverEntryPointQueryResult {
+  cudaDriverEntryPointSuccess = 0,
+  cudaDriverEntryPointSymbolNotFound = 1,
+  cudaDriverEntryPointVersionNotSufficent = 2,
+};
+enum { cudaEnableDefault = 0 };
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function,
+                                             unsigned int version, unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* result = nullptr);
+
 struct uint3 {
   unsigned x, y, z;
 };

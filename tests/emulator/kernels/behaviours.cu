@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "bridge.h"
-#include "kernels/behaviours.cuh"
+#include "kernels/cluster_behaviours.cuh"
 #include "kernels/launch.cuh"
-#include "kernels/matrix_behaviours.cuh"
+#include "kernels/wgmma_behaviours.cuh"
 
 namespace per_step_dense::example {
 namespace {
@@ -18,7 +18,15 @@ struct Behaviour {
   unsigned threads;
   unsigned blocks = 1;
   size_t smem_bytes = sizeof(BehaviourStorage);
+  unsigned cluster = 1;
 };
+
+constexpr Behaviour of_two_blocks(const char* name, Kernel kernel, unsigned threads = 32) {
+  return {name, kernel, threads, 2, sizeof(ClusterStorage), 2};
+}
+constexpr Behaviour of_warpgroup(const char* name, Kernel kernel) {
+  return {name, kernel, 128, 1, sizeof(WgmmaOperands)};
+}
 
 const Behaviour kBehaviours[] = {
     {"copy_rows", copy_rows, 32},
@@ -67,11 +75,39 @@ const Behaviour kBehaviours[] = {
     {"one_lane_skips_mma_of_f16", one_lane_skips_mma_of_f16, 32},
     {"one_lane_skips_mma_of_tf32", one_lane_skips_mma_of_tf32, 32},
     {"lanes_multiply_different_types", lanes_multiply_different_types, 32},
+    of_warpgroup("wgmma_of_f16", check_wgmma<WgmmaOfF16, 256, false, false>),
+    of_warpgroup("wgmma_of_f16_transposed_a", check_wgmma<WgmmaOfF16, 64, true, false>),
+    of_warpgroup("wgmma_of_f16_transposed_b", check_wgmma<WgmmaOfF16, 24, false, true>),
+    of_warpgroup("wgmma_of_bf16", check_wgmma<WgmmaOfBf16, 8, false, false>),
+    of_warpgroup("wgmma_of_bf16_transposed", check_wgmma<WgmmaOfBf16, 128, true, true>),
     {"setmaxnreg_in_one_warp", setmaxnreg_in_one_warp, 128},
+    {"registers_for_all", registers_for_all, 384},
+    {"more_registers_than_there_are", more_registers_than_there_are, 384},
+    of_two_blocks("multicast_ring", multicast_ring, 64),
+    of_two_blocks("ranks_follow_blocks", ranks_follow_blocks),
+    of_two_blocks("exited_threads_leave_the_cluster", exited_threads_leave_the_cluster),
+    of_two_blocks("arrive_at_the_cluster_twice", arrive_at_the_cluster_twice),
+    of_two_blocks("wait_for_the_cluster_alone", wait_for_the_cluster_alone),
+    of_two_blocks("exit_without_waiting_for_the_cluster", exit_without_waiting_for_the_cluster),
+    of_two_blocks("one_thread_skips_the_cluster_barrier", one_thread_skips_the_cluster_barrier),
+    of_two_blocks("arrive_beyond_the_cluster", arrive_beyond_the_cluster),
+    of_two_blocks("arrive_at_an_exited_block", arrive_at_an_exited_block),
+    of_two_blocks("arrive_at_an_unpublished_barrier", arrive_at_an_unpublished_barrier),
+    of_two_blocks("multicast_to_nobody", multicast_to_nobody),
+    of_two_blocks("multicast_beyond_the_cluster", multicast_beyond_the_cluster),
+    of_two_blocks("multicast_to_an_exited_block", multicast_to_an_exited_block),
+    of_two_blocks("load_with_a_made_up_policy", load_with_a_made_up_policy),
+    of_two_blocks("announce_too_many_bytes", announce_too_many_bytes),
+    of_two_blocks("prefetch_a_map", prefetch_a_map),
+    of_two_blocks("use_a_misaligned_map", use_a_misaligned_map),
+    of_two_blocks("use_a_map_in_shared_memory", use_a_map_in_shared_memory),
+    of_two_blocks("use_a_map_that_was_never_encoded", use_a_map_that_was_never_encoded),
     {"race_without_consequence", race_without_consequence, 32},
     {"launch_of_33_threads", copy_rows, 33},
     {"launch_of_no_block", copy_rows, 32, 0},
     {"launch_with_too_much_shared", copy_rows, 32, 1, 228 * 1024},
+    {"launch_of_half_a_cluster", copy_rows, 32, 3, sizeof(BehaviourStorage), 2},
+    {"launch_of_a_cluster_of_9", copy_rows, 32, 9, sizeof(BehaviourStorage), 9},
 };
 
 // What behaviours read and write: floats, with rows that leave gaps.
@@ -79,6 +115,7 @@ class Buffers {
  public:
   Buffers() {
     for (size_t i = 0; i < sizeof input_ / sizeof(float); ++i) input_[i] = static_cast<float>(i);
+    for (size_t i = 0; i < std::size(numbers_); ++i) numbers_[i] = static_cast<uint16_t>(i);
   }
 
   BehaviourParams params() {
@@ -86,7 +123,8 @@ class Buffers {
     params.input = input_;
     params.output = output_;
     params.workspace = workspace_;
-    encode_rows_of_18(params.map);
+    encode(params.map, rows_, {18, 2, 1}, {48, 96}, {24, 2, 1});
+    encode(params.boxes, numbers_, {64, 16, 4}, {128, 2048}, {64, 8, 1});
     return params;
   }
 
@@ -101,17 +139,15 @@ class Buffers {
         {"output", BufferRole::kOutput, output_, 4, {1, 8, 4}, {0, 6, 1}},
         {"workspace", BufferRole::kWorkspace, workspace_, 4, {1, 1, 32}, {0, 0, 1}},
         {"rows_of_18", BufferRole::kWorkspace, rows_, 2, {1, 2, 18}, {0, 24, 1}},
+        {"numbers", BufferRole::kInput, numbers_, 2, {4, 16, 64}, {1024, 64, 1}},
     };
   }
 
  private:
-  // bfloat16, 36 bytes in rows that are 48 bytes apart.
-  void encode_rows_of_18(CUtensorMap& map) {
-    const cuuint64_t extents[] = {18, 2, 1};
-    const cuuint64_t strides[] = {48, 96};
-    const cuuint32_t box[] = {24, 2, 1};
+  static void encode(CUtensorMap& map, uint16_t* data, const cuuint64_t (&extents)[3],
+                     const cuuint64_t (&strides)[2], const cuuint32_t (&box)[3]) {
     const cuuint32_t element_strides[] = {1, 1, 1};
-    cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, rows_, extents, strides, box,
+    cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, data, extents, strides, box,
                            element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
                            CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
                            CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
@@ -122,6 +158,7 @@ class Buffers {
   alignas(512) float output_[8 * 6];
   alignas(512) float workspace_[32];
   alignas(512) uint16_t rows_[2 * 24];
+  alignas(512) uint16_t numbers_[4 * 16 * 64];
 };
 
 }  // namespace
@@ -140,7 +177,7 @@ void emulator_behaviour(const char* name, size_t schedule, emulator::Report* rep
     Buffers buffers;
     emulator::run_in_session(emulator::schedule_at(schedule), buffers.views(), *report, [&] {
       const per_step_dense::LaunchShape shape{behaviour.blocks, behaviour.threads,
-                                              behaviour.smem_bytes};
+                                              behaviour.smem_bytes, behaviour.cluster};
       return per_step_dense::launch(behaviour.kernel, shape, buffers.params(), nullptr);
     });
   }

@@ -2,7 +2,7 @@
 // or it must be stopped for one reason.
 #pragma once
 
-#include "kernels/ptx.cuh"
+#include "kernels/ptx_sm90.cuh"
 
 namespace per_step_dense::example {
 
@@ -10,7 +10,8 @@ struct BehaviourParams {
   const float* input;
   float* output;
   float* workspace;
-  CUtensorMap map;
+  CUtensorMap map;    // rows of 18
+  CUtensorMap boxes;  // 4 of 16 rows of 64 whole numbers from 0 on, in boxes of 8 rows
 };
 
 // 256 floats, at the end of which the guard begins.
@@ -243,11 +244,6 @@ __global__ void store_beyond_the_inner_extent(const BehaviourParams params) {
   ptx::cp_async_bulk_tensor_store(&params.map, base, 0, 0, 0);
   ptx::cp_async_bulk_commit_group();
   ptx::cp_async_bulk_wait_group_read<0>();
-}
-__global__ void setmaxnreg_in_one_warp(const BehaviourParams params) {
-  if (threadIdx.x >= 32) return;
-  copy_rows(params);
-  ptx::setmaxnreg_dec<40>();
 }
 
 // --- what only the race detector sees: results are right whatever the order

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "kernels/example_gemm.h"
-#include "kernels/ptx.cuh"
+#include "kernels/ptx_sm90.cuh"
 
 namespace per_step_dense::example {
 
@@ -101,6 +101,7 @@ template <class Config>
 __device__ __forceinline__ void produce(const WgmmaParams& params, const TileOrigin& origin,
                                         uint32_t base, int k_tiles) {
   using Storage = WgmmaStorage<Config>;
+  const uint64_t policy = ptx::createpolicy_evict_normal();
   RingPosition<Config> ring;
   for (int k_tile = 0; k_tile < k_tiles; ++k_tile, ring.advance()) {
     const uint32_t full = base + Storage::kFull + 8 * ring.stage;
@@ -110,11 +111,11 @@ __device__ __forceinline__ void produce(const WgmmaParams& params, const TileOri
     const int k0 = k_tile * Config::kBlockK;
     mbarrier_wait(empty, ring.parity ^ 1);  // the first lap finds every stage empty
     ptx::mbarrier_arrive_expect_tx(full, Config::kStageBytes);
-    ptx::cp_async_bulk_tensor_load(smem_x, &params.x, full, k0, origin.t, origin.m0);
+    ptx::cp_async_bulk_tensor_load(smem_x, &params.x, full, k0, origin.t, origin.m0, policy);
 #pragma unroll
     for (int panel = 0; panel < Config::kPanels; ++panel) {
       ptx::cp_async_bulk_tensor_load(smem_weight + panel * Config::kPanelBytes, &params.weight,
-                                     full, origin.n0 + panel * 64, k0, origin.t);
+                                     full, origin.n0 + panel * 64, k0, origin.t, policy);
     }
   }
 }

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -23,7 +23,7 @@ void CopyGroups::add(uint32_t smem, const void* gmem, int bytes, int source_byte
   constexpr size_t kUsualCopies = 32;
   if (copies_.empty()) copies_.reserve(kUsualCopies);
   copies_.push_back({smem, gmem, bytes, source_bytes, /*done=*/false, committed_groups_});
-  if (this_block().does_now(this_block().schedule.copies)) perform(copies_.back());
+  if (this_cluster().does_now(this_cluster().schedule.copies)) perform(copies_.back());
 }
 
 void CopyGroups::perform(Copy& copy) {

@@ -4,12 +4,13 @@
 #include <cstring>
 #include <vector>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 
 namespace emulator {
 namespace {
 
 struct WaitingGroup {
+  unsigned rank;  // of the block
   char reason[200];
   unsigned count;
   unsigned first;
@@ -42,18 +43,21 @@ void describe_wait(const Block& block, const WaitReason& wait, char* text, size_
                     static_cast<long long>(barrier->expected_bytes));
       return;
     }
+    case WaitReason::Kind::kClusterBarrier:
+      std::snprintf(text, text_bytes, "barrier.cluster, which not all threads reach");
+      return;
   }
 }
 
-std::vector<WaitingGroup> group_waiting_threads(const Block& block) {
-  std::vector<WaitingGroup> groups;
+void group_waiting_threads(const Block& block, std::vector<WaitingGroup>& groups) {
   for (const Thread& thread : block.threads) {
     if (thread.has_exited) continue;
-    WaitingGroup own{"", 0, thread.linear, thread.linear};
+    WaitingGroup own{block.rank, "", 0, thread.linear, thread.linear};
     describe_wait(block, thread.wait, own.reason, sizeof own.reason);
     WaitingGroup* group = nullptr;
     for (WaitingGroup& candidate : groups) {
-      if (std::strcmp(candidate.reason, own.reason) == 0) group = &candidate;
+      const bool is_same = std::strcmp(candidate.reason, own.reason) == 0;
+      if (candidate.rank == own.rank && is_same) group = &candidate;
     }
     if (group == nullptr) {
       groups.push_back(own);
@@ -62,20 +66,23 @@ std::vector<WaitingGroup> group_waiting_threads(const Block& block) {
     ++group->count;
     group->last = thread.linear;
   }
-  return groups;
 }
 
 }  // namespace
 
-void describe_deadlock(const Block& block, char* text, size_t text_bytes) {
+void describe_deadlock(const Cluster& cluster, char* text, size_t text_bytes) {
   size_t used = static_cast<size_t>(
       std::snprintf(text, text_bytes, "no thread can run and no engine has work left;"));
   const char* separator = "";
-  for (const WaitingGroup& group : group_waiting_threads(block)) {
+  std::vector<WaitingGroup> groups;
+  for (const Block& block : cluster.blocks) group_waiting_threads(block, groups);
+  for (const WaitingGroup& group : groups) {
     if (used >= text_bytes) return;
-    used += static_cast<size_t>(std::snprintf(text + used, text_bytes - used,
-                                              "%s %u threads from %u to %u wait for %s", separator,
-                                              group.count, group.first, group.last, group.reason));
+    char rank[24] = "";
+    if (cluster.blocks.size() > 1) std::snprintf(rank, sizeof rank, " of rank %u", group.rank);
+    used += static_cast<size_t>(
+        std::snprintf(text + used, text_bytes - used, "%s %u threads%s from %u to %u wait for %s",
+                      separator, group.count, rank, group.first, group.last, group.reason));
     separator = ";";
   }
 }

@@ -15,11 +15,15 @@ namespace emulator {
 [[gnu::const]] const uint3& block_index();
 [[gnu::const]] const dim3& block_extent();
 [[gnu::const]] const dim3& grid_extent();
+[[gnu::const]] uint32_t cluster_rank();
 
 // --- launching
+constexpr unsigned kMostClusterBlocks = 8;  // what every GPU of sm_90 runs
+
 struct LaunchRequest {
   dim3 grid;
   dim3 block;
+  unsigned cluster;  // blocks, along x
   size_t smem_bytes;
   void (*run_thread)(void* arguments);  // the kernel's body for the current thread
   void* arguments;
@@ -39,6 +43,8 @@ void check_global_write(const void* address, size_t bytes);
 void sync_threads(const char* place);
 void named_barrier_sync(int barrier, int threads);
 void named_barrier_arrive(int barrier, int threads);
+void barrier_cluster_arrive();
+void barrier_cluster_wait();
 
 // --- warp collectives
 enum class Shuffle : int { kIndex, kUp, kDown, kXor };
@@ -59,26 +65,37 @@ void mma_m16n8k8_tf32(float* accum, const uint32_t* a, const uint32_t* b);
 // --- mbarrier
 void mbarrier_init(uint32_t barrier, uint32_t arrivals);
 void mbarrier_arrive(uint32_t barrier, uint32_t expected_bytes);
+void mbarrier_arrive_cluster(uint32_t barrier, uint32_t rank);
 bool mbarrier_try_wait_parity(uint32_t barrier, uint32_t parity);
 void fence_mbarrier_init();
 void fence_proxy_async();
 
 // --- TMA, rank 3
 struct TensorMap;
-void tma_load(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3]);
+enum class CachePolicy : uint64_t {
+  kEvictNormal = 0x1000000000000000,
+  kEvictFirst = 0x12f0000000000000,
+};
+void prefetch_tensor_map(const TensorMap* map);
+void tma_load(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3],
+              uint64_t cache_policy);
+void tma_load_multicast(uint32_t smem, const TensorMap* map, uint32_t barrier,
+                        const int (&coordinate)[3], uint16_t block_mask, uint64_t cache_policy);
 void tma_store(const TensorMap* map, uint32_t smem, const int (&coordinate)[3]);
 void bulk_commit_group();
 void bulk_wait_group(int pending);
 
 // --- wgmma
+enum class WgmmaType { kFloat16, kBfloat16 };
 struct WgmmaShape {
+  WgmmaType type;
   int n;
   bool a_mn_major;  // the instruction's trans-a
   bool b_mn_major;  // the instruction's trans-b
 };
 void wgmma_fence();
-void wgmma_bf16(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
-                bool accumulate);
+void wgmma(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
+           bool accumulate);
 void wgmma_commit_group();
 void wgmma_wait_group(int pending);
 void setmaxnreg(int registers);

@@ -1,9 +1,9 @@
-// Running a grid: what the driver checks, then every block in turn.
+// Running a grid: what the driver checks, then every cluster of blocks in turn.
 #include <dlfcn.h>
 
 #include <cstdio>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/session.h"
 
 namespace emulator {
@@ -30,6 +30,12 @@ bool is_launchable(const LaunchRequest& request, char* message, size_t message_b
   if (grid.x == 0 || grid.x > kMostBlocksX || grid.y == 0 || grid.y > kMostBlocksYZ ||
       grid.z == 0 || grid.z > kMostBlocksYZ) {
     std::snprintf(message, message_bytes, "a grid of %u x %u x %u blocks", grid.x, grid.y, grid.z);
+    return false;
+  }
+  if (request.cluster == 0 || request.cluster > kMostClusterBlocks ||
+      grid.x % request.cluster != 0) {
+    std::snprintf(message, message_bytes, "%u blocks in clusters of %u, of which 1 .. %u are legal",
+                  grid.x, request.cluster, kMostClusterBlocks);
     return false;
   }
   if (request.smem_bytes > kMostSharedBytes) {
@@ -68,10 +74,10 @@ cudaError_t launch(const LaunchRequest& request) {
   Random seeds(session.schedule.seed);
   for (unsigned z = 0; z < request.grid.z; ++z) {
     for (unsigned y = 0; y < request.grid.y; ++y) {
-      for (unsigned x = 0; x < request.grid.x; ++x) {
-        ++session.report.counters.blocks;
-        Block block(session.schedule, request, uint3{x, y, z}, seeds.next(), session.report);
-        block.run();
+      for (unsigned x = 0; x < request.grid.x; x += request.cluster) {
+        session.report.counters.blocks += request.cluster;
+        Cluster cluster(session.schedule, request, uint3{x, y, z}, seeds.next(), session.report);
+        cluster.run();
         if (session.report.ok == 0) return cudaErrorLaunchFailure;
       }
     }

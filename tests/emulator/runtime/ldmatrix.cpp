@@ -1,7 +1,7 @@
 // ldmatrix: a warp loads four matrices of 8 x 8 elements of 16 bits.
 #include <cstring>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -32,7 +32,7 @@ void count_bank_conflicts(const Warp& warp) {
     for (unsigned lane = first; lane < first + 8; ++lane) {
       banks |= 1u << warp.fragments.ldmatrix[lane].smem_row / kRowBytes % 8;
     }
-    if (banks != 0xff) ++this_block().report.counters.bank_conflicts;
+    if (banks != 0xff) ++this_cluster().report.counters.bank_conflicts;
   }
 }
 

@@ -5,26 +5,11 @@
 //   accum   accum[i] of lane l: row l / 4 + 8 (i / 2), column 2 (l % 4) + i % 2
 #include <cstring>
 
-#include "runtime/bfloat16.h"
-#include "runtime/block.h"
-#include "runtime/float16.h"
-#include "runtime/tfloat32.h"
+#include "runtime/cluster.h"
+#include "runtime/operands.h"
 
 namespace emulator {
 namespace {
-
-struct Bfloat16 {
-  using Bits = uint16_t;
-  static float widen(Bits bits) { return bfloat16_to_float(bits); }
-};
-struct Float16 {
-  using Bits = uint16_t;
-  static float widen(Bits bits) { return float16_to_float(bits); }
-};
-struct Tfloat32 {
-  using Bits = uint32_t;
-  static float widen(Bits bits) { return tfloat32_to_float(bits); }
-};
 
 // A row of B or of the product: the compiler's vector type is one at every level of optimisation.
 using Row [[gnu::vector_size(8 * sizeof(float))]] = float;
@@ -110,7 +95,7 @@ void perform(Warp& warp, const OpenCollective&) {
       accum[i] += buffers.product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
     }
   }
-  ++this_block().report.counters.mmas;
+  ++this_cluster().report.counters.mmas;
 }
 
 template <class Operand>

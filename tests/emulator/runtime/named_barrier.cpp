@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -34,7 +34,7 @@ void NamedBarriers::complete_if_full(Barrier& barrier) {
   if (barrier.arrived == 0 || barrier.arrived < expected) return;
   barrier.arrived = 0;
   ++barrier.round;
-  this_block().wake(barrier.waiters);
+  this_cluster().wake(barrier.waiters);
 }
 
 void NamedBarriers::sync(int number, int threads, const char* place) {
@@ -43,7 +43,7 @@ void NamedBarriers::sync(int number, int threads, const char* place) {
   complete_if_full(barrier);
   if (barrier.round == round) {
     barrier.waiters.push_back(&this_thread());
-    this_block().wait(WaitReason::Kind::kBarrier, place, static_cast<uint32_t>(number), 0);
+    this_cluster().wait(WaitReason::Kind::kBarrier, place, static_cast<uint32_t>(number), 0);
   }
   race_detector::acquire(&barrier.orders[round & 1]);
 }

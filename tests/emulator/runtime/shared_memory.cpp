@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "runtime/address_sanitizer.h"
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -53,21 +53,25 @@ bool is_guard_intact(const unsigned char* byte, const unsigned char* end) {
   return difference == 0;
 }
 
-// Mapped once for all blocks, since a fresh mapping costs a page fault for every page.
-unsigned char* map_memory(size_t bytes) {
-  static unsigned char* mapping = nullptr;
-  static size_t mapping_bytes = 0;
-  if (bytes <= mapping_bytes) return mapping;
-  if (mapping != nullptr) munmap(mapping, mapping_bytes);
+struct Mapping {
+  unsigned char* begin = nullptr;
+  size_t bytes = 0;
+};
+
+// Mapped once for all blocks of a rank, since a fresh mapping costs a page fault for every page.
+unsigned char* map_memory(unsigned rank, size_t bytes) {
+  static Mapping mappings[kMostClusterBlocks];
+  Mapping& mapping = mappings[rank];
+  if (bytes <= mapping.bytes) return mapping.begin;
+  if (mapping.begin != nullptr) munmap(mapping.begin, mapping.bytes);
   void* const mapped =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) {
     std::perror("emulator: cannot map shared memory");
     std::abort();
   }
-  mapping = static_cast<unsigned char*>(mapped);
-  mapping_bytes = bytes;
-  return mapping;
+  mapping = {static_cast<unsigned char*>(mapped), bytes};
+  return mapping.begin;
 }
 
 unsigned char* round_up_to_period(unsigned char* pointer) {
@@ -77,11 +81,11 @@ unsigned char* round_up_to_period(unsigned char* pointer) {
 
 }  // namespace
 
-SharedMemory::SharedMemory(size_t bytes, bool tight_alignment)
+SharedMemory::SharedMemory(unsigned rank, size_t bytes, bool tight_alignment)
     : bytes_(bytes),
       tight_alignment_(tight_alignment),
       mapping_bytes_(2 * kGuardBytes + 2 * kPeriodBytes + bytes),
-      mapping_(map_memory(mapping_bytes_)) {}
+      mapping_(map_memory(rank, mapping_bytes_)) {}
 
 SharedMemory::~SharedMemory() { address_sanitizer::unpoison(mapping_, mapping_bytes_); }
 
@@ -110,6 +114,11 @@ uint32_t SharedMemory::address_of(const void* pointer) const {
     fail("smem-oob", "the shared address is asked of a pointer that is not to shared memory");
   }
   return base_ + static_cast<uint32_t>(byte - generic_);
+}
+
+bool SharedMemory::contains(const void* pointer) const {
+  const auto* byte = static_cast<const unsigned char*>(pointer);
+  return generic_ != nullptr && byte >= generic_ && byte < generic_ + bytes_;
 }
 
 void SharedMemory::fail_outside(uint32_t address, size_t bytes, const char* instruction) const {

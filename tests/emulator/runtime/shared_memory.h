@@ -10,7 +10,8 @@ namespace emulator {
 
 class SharedMemory {
  public:
-  explicit SharedMemory(size_t bytes, bool tight_alignment);
+  // `rank` is that of the block in its cluster.
+  SharedMemory(unsigned rank, size_t bytes, bool tight_alignment);
   ~SharedMemory();
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
@@ -19,6 +20,7 @@ class SharedMemory {
   unsigned char* place(size_t alignment);
 
   uint32_t address_of(const void* pointer) const;
+  bool contains(const void* pointer) const;
 
   // The bytes at a shared address, in either view. Fails unless all lie in the block's memory.
   unsigned char* generic(uint32_t address, size_t bytes, const char* instruction) {
@@ -52,7 +54,7 @@ class SharedMemory {
   unsigned char* mapping_;
   unsigned char* generic_ = nullptr;
   std::vector<unsigned char> async_;  // empty until an engine is used
-  uint32_t base_ = 0;                 // the shared address of byte 0
+  uint32_t base_ = UINT32_MAX;        // the shared address of byte 0, once it has a place
 };
 
 }  // namespace emulator

@@ -2,7 +2,8 @@
 
 #include <cuda.h>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
+#include "runtime/driver.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -29,16 +30,25 @@ const char* tensor_map_error(const TensorMap& map) {
   return nullptr;
 }
 
-void check_box(const TensorMap* map, uint32_t smem, const char* instruction) {
+void check_tensor_map(const TensorMap* map, const char* instruction) {
+  if (reinterpret_cast<uintptr_t>(map) % alignof(TensorMap) != 0) {
+    fail("tma", "%s: the tensor map is not %zu-byte aligned", instruction, alignof(TensorMap));
+  }
+  if (this_block().shared.contains(map)) {
+    fail("tma", "%s: the tensor map lies in shared memory", instruction);
+  }
   if (map->magic != TensorMap::kMagic) {
     fail("tma", "%s: the tensor map was never encoded", instruction);
   }
+}
+
+void check_box(const TensorMap& map, uint32_t smem, SharedMemory& shared, const char* instruction) {
   // Stricter than the ISA, which asks for 128: otherwise the pattern would start mid-period.
-  const uint32_t alignment = 128u << map->swizzle_bits;
+  const uint32_t alignment = 128u << map.swizzle_bits;
   if (smem % alignment != 0) {
     fail("tma", "%s: shared address 0x%x is not %u-byte aligned", instruction, smem, alignment);
   }
-  this_block().shared.generic(smem, map->box_bytes(), instruction);
+  shared.generic(smem, map.box_bytes(), instruction);
 }
 
 }  // namespace emulator
@@ -46,21 +56,32 @@ void check_box(const TensorMap* map, uint32_t smem, const char* instruction) {
 CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank,
                                 void* base, const cuuint64_t* extents, const cuuint64_t* strides,
                                 const cuuint32_t* box, const cuuint32_t* element_strides,
-                                CUtensorMapInterleave, CUtensorMapSwizzle swizzle,
-                                CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
-  if (rank != 3 || type != CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) return CUDA_ERROR_INVALID_VALUE;
-  *map = CUtensorMap{};
-  map->element_bytes = 2;
-  map->swizzle_bits = static_cast<uint8_t>(swizzle);
-  map->base = static_cast<unsigned char*>(base);
+                                CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+                                CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill) {
+  const CUresult result = emulator::this_driver().encoder_result;
+  if (result != CUDA_SUCCESS) return result;
+  const bool is_modelled =
+      rank == 3 &&
+      (type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16 || type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) &&
+      interleave == CU_TENSOR_MAP_INTERLEAVE_NONE && swizzle >= CU_TENSOR_MAP_SWIZZLE_NONE &&
+      swizzle <= CU_TENSOR_MAP_SWIZZLE_128B && promotion >= CU_TENSOR_MAP_L2_PROMOTION_NONE &&
+      promotion <= CU_TENSOR_MAP_L2_PROMOTION_L2_256B && fill == CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
+  if (!is_modelled || reinterpret_cast<uintptr_t>(map) % alignof(CUtensorMap) != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  CUtensorMap encoded{};
+  encoded.element_bytes = 2;
+  encoded.swizzle_bits = static_cast<uint8_t>(swizzle);
+  encoded.base = static_cast<unsigned char*>(base);
   for (int dim = 0; dim < 3; ++dim) {
     if (element_strides[dim] != 1) return CUDA_ERROR_INVALID_VALUE;
-    map->extent[dim] = extents[dim];
-    map->box[dim] = box[dim];
+    encoded.extent[dim] = extents[dim];
+    encoded.box[dim] = box[dim];
   }
-  map->stride[0] = strides[0];
-  map->stride[1] = strides[1];
-  if (emulator::tensor_map_error(*map) != nullptr) return CUDA_ERROR_INVALID_VALUE;
-  map->magic = emulator::TensorMap::kMagic;
+  encoded.stride[0] = strides[0];
+  encoded.stride[1] = strides[1];
+  if (emulator::tensor_map_error(encoded) != nullptr) return CUDA_ERROR_INVALID_VALUE;
+  encoded.magic = emulator::TensorMap::kMagic;
+  *map = encoded;
   return CUDA_SUCCESS;
 }

@@ -72,7 +72,11 @@ void for_each_row(const TensorMap& map, const std::array<int, 3>& coordinate, ui
   }
 }
 
-// Fails unless `map` was encoded and `smem` may hold one of its boxes.
-void check_box(const TensorMap* map, uint32_t smem, const char* instruction);
+class SharedMemory;
+
+// Fails unless `map` may be given to an instruction.
+void check_tensor_map(const TensorMap* map, const char* instruction);
+// Fails unless `smem` may hold one of its boxes.
+void check_box(const TensorMap& map, uint32_t smem, SharedMemory& shared, const char* instruction);
 
 }  // namespace emulator

@@ -9,6 +9,7 @@
 
 namespace emulator {
 
+class Block;
 struct Warp;
 
 struct Thread {
@@ -16,6 +17,7 @@ struct Thread {
   unsigned linear = 0;  // in the block
   unsigned lane = 0;
   Warp* warp = nullptr;
+  Block* block = nullptr;
 
   bool has_exited = false;
   WaitReason wait;  // the last one
@@ -26,7 +28,9 @@ struct Thread {
   size_t wgmmas_issued = 0;
   size_t wgmma_groups = 0;
   bool wgmma_fenced = false;
-  int max_registers = 0;  // as setmaxnreg left it; 0 when it was not executed
+  bool has_arrived_at_cluster = false;  // and has not waited yet
+  uint64_t cluster_phase = 0;           // of barrier.cluster, at the last arrival
+  int max_registers = 0;                // as setmaxnreg left it; 0 when it was not executed
 };
 
 // The thread whose kernel code runs now; null while the scheduler runs. Hidden, or every access

@@ -4,43 +4,53 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
+#include "runtime/failure.h"
 #include "runtime/session.h"
 
 namespace emulator {
 
-void TmaLoads::issue(uint32_t smem, const TensorMap* map, uint32_t barrier,
+void TmaLoads::issue(Block& target, uint32_t smem, const TensorMap& map, uint32_t barrier,
                      const int (&coordinate)[3]) {
-  check_box(map, smem, "TMA load");
-  this_block().mbarriers.require_visible_to_async(barrier, "TMA load");
-  pending_.push_back({map,
+  target.mbarriers.require_published(barrier, "TMA load");
+  check_box(map, smem, target.shared, "TMA load");
+  pending_.push_back({&target,
+                      map,
                       smem,
                       barrier,
                       {coordinate[0], coordinate[1], coordinate[2]},
                       race_detector::create_actor()});
-  if (this_block().schedule.copies == Timing::kEager) perform(pending_.size() - 1);
+  if (this_cluster().schedule.copies == Timing::kEager) perform(pending_.size() - 1);
 }
 
-void TmaLoads::perform_any() { perform(this_block().random.below(pending_.size())); }
+bool TmaLoads::has_any_into(const Block& target) const {
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [&](const Load& load) { return load.target == &target; });
+}
+
+void TmaLoads::perform_any() {
+  const size_t index = this_cluster().random.below(pending_.size());
+  running_block = pending_[index].target;
+  perform(index);
+}
 
 void TmaLoads::perform(size_t index) {
   const Load load = pending_[index];
   pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
-  ++this_block().report.counters.tma_boxes;
+  ++this_cluster().report.counters.tma_boxes;
   {
     const race_detector::ActingAs engine(load.actor);
     copy_box(load);
-    this_block().mbarriers.complete_bytes(load.barrier,
-                                          static_cast<int64_t>(load.map->box_bytes()));
-    this_block().order_before_next_block();
+    load.target->mbarriers.complete_bytes(load.barrier, static_cast<int64_t>(load.map.box_bytes()));
+    this_cluster().order_before_next_cluster();
   }
   race_detector::destroy_actor(load.actor);
 }
 
 void TmaLoads::copy_box(const Load& load) {
-  SharedMemory& shared = this_block().shared;
-  const int64_t row_bytes = static_cast<int64_t>(load.map->row_bytes());
-  for_each_row(*load.map, load.coordinate, load.smem, [&](const BoxRow& row) {
+  SharedMemory& shared = load.target->shared;
+  const int64_t row_bytes = static_cast<int64_t>(load.map.row_bytes());
+  for_each_row(load.map, load.coordinate, load.smem, [&](const BoxRow& row) {
     if (row.gmem != nullptr) {
       const size_t bytes = static_cast<size_t>(row.end_byte - row.first_byte);
       this_session().memory.check_read(row.gmem + row.first_byte, bytes);
@@ -54,7 +64,7 @@ void TmaLoads::copy_box(const Load& load) {
         std::memcpy(value + (first - chunk), row.gmem + first, static_cast<size_t>(end - first));
       }
       const uint32_t address =
-          swizzled(row.smem + static_cast<uint32_t>(chunk), load.map->swizzle_bits);
+          swizzled(row.smem + static_cast<uint32_t>(chunk), load.map.swizzle_bits);
       unsigned char* smem = shared.generic(address, kChunkBytes, "TMA load");
       std::memcpy(smem, value, kChunkBytes);
       std::memcpy(shared.async(address, kChunkBytes, "TMA load"), value, kChunkBytes);
@@ -96,13 +106,14 @@ void store_row(const TensorMap& map, const BoxRow& row) {
 }  // namespace
 
 void BulkStores::add(const TensorMap* map, uint32_t smem, const int (&coordinate)[3]) {
-  check_box(map, smem, "TMA store");
+  check_tensor_map(map, "TMA store");
+  check_box(*map, smem, this_block().shared, "TMA store");
   open_.push_back({map, smem, {coordinate[0], coordinate[1], coordinate[2]}});
 }
 
 void BulkStores::perform(Group& group) {
   for (const Store& store : group) {
-    ++this_block().report.counters.tma_boxes;
+    ++this_cluster().report.counters.tma_boxes;
     for_each_row(*store.map, store.coordinate, store.smem, [&](const BoxRow& row) {
       if (row.gmem != nullptr) store_row(*store.map, row);
     });
@@ -114,7 +125,7 @@ void BulkStores::perform(Group& group) {
 void BulkStores::commit() {
   groups_.push_back(std::move(open_));
   open_.clear();
-  if (this_block().does_now(this_block().schedule.copies)) perform(groups_.back());
+  if (this_cluster().does_now(this_cluster().schedule.copies)) perform(groups_.back());
 }
 
 void BulkStores::wait(int pending) {
@@ -129,8 +140,41 @@ bool BulkStores::has_pending() const {
                      [](const Group& group) { return !group.empty(); });
 }
 
-void tma_load(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3]) {
-  this_block().tma_loads.issue(smem, map, barrier, coordinate);
+namespace {
+
+void check_policy(uint64_t policy) {
+  switch (CachePolicy{policy}) {
+    case CachePolicy::kEvictNormal:
+    case CachePolicy::kEvictFirst:
+      return;
+  }
+  fail("tma", "TMA load: no createpolicy made the cache policy 0x%llx",
+       static_cast<unsigned long long>(policy));
+}
+
+}  // namespace
+
+void prefetch_tensor_map(const TensorMap* map) { check_tensor_map(map, "prefetch.tensormap"); }
+void tma_load(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3],
+              uint64_t cache_policy) {
+  check_policy(cache_policy);
+  check_tensor_map(map, "TMA load");
+  this_cluster().tma_loads.issue(this_block(), smem, *map, barrier, coordinate);
+}
+void tma_load_multicast(uint32_t smem, const TensorMap* map, uint32_t barrier,
+                        const int (&coordinate)[3], uint16_t block_mask, uint64_t cache_policy) {
+  check_policy(cache_policy);
+  check_tensor_map(map, "TMA load");
+  Cluster& cluster = this_cluster();
+  if (block_mask == 0 || block_mask >> cluster.blocks.size() != 0) {
+    fail("tma", "TMA load: block mask 0x%x in a cluster of %zu blocks", block_mask,
+         cluster.blocks.size());
+  }
+  for (unsigned rank = 0; rank < cluster.blocks.size(); ++rank) {
+    if ((block_mask >> rank & 1) == 0) continue;
+    Block& target = cluster.reach(rank, "TMA load");
+    cluster.tma_loads.issue(target, smem, *map, barrier, coordinate);
+  }
 }
 void tma_store(const TensorMap* map, uint32_t smem, const int (&coordinate)[3]) {
   this_thread().stores.add(map, smem, coordinate);

@@ -11,17 +11,23 @@
 
 namespace emulator {
 
+class Block;
+
 class TmaLoads {
  public:
-  void issue(uint32_t smem, const TensorMap* map, uint32_t barrier, const int (&coordinate)[3]);
+  // Into the shared memory of `target`, where the barrier lies too.
+  void issue(Block& target, uint32_t smem, const TensorMap& map, uint32_t barrier,
+             const int (&coordinate)[3]);
 
   bool empty() const { return pending_.empty(); }
+  bool has_any_into(const Block& target) const;
   // Lands one of them; loads complete in any order.
   void perform_any();
 
  private:
   struct Load {
-    const TensorMap* map;
+    Block* target;
+    TensorMap map;  // a copy: the kernel's parameters end with the thread that issued the load
     uint32_t smem;
     uint32_t barrier;
     std::array<int, 3> coordinate;

@@ -6,7 +6,7 @@
 namespace emulator {
 
 struct WaitReason {
-  enum class Kind { kNone, kBarrier, kWarpCollective, kMbarrier };
+  enum class Kind { kNone, kBarrier, kWarpCollective, kMbarrier, kClusterBarrier };
 
   Kind kind = Kind::kNone;
   const char* what = "";  // the place of a __syncthreads(), the name of a warp-wide instruction

@@ -28,7 +28,8 @@ struct OpenCollective {
 };
 
 struct Warp {
-  unsigned index = 0;
+  unsigned index = 0;         // in the block
+  unsigned number = 0;        // in the cluster
   Thread* threads = nullptr;  // its 32
   std::vector<OpenCollective> collectives;
   FragmentExchange fragments;

@@ -1,7 +1,7 @@
 // Instructions for which the lanes of a warp meet: __syncwarp, shuffles, votes, elect.sync.
 #include <bitset>
 
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
 
 namespace emulator {
@@ -41,11 +41,11 @@ void warp_collective(const char* instruction, int variant, uint32_t mask, void* 
   open.arguments[thread.lane] = arguments;
   open.arrived |= own_bit;
   if (open.arrived != mask) {
-    this_block().wait(WaitReason::Kind::kWarpCollective, instruction, warp.index, 0);
+    this_cluster().wait(WaitReason::Kind::kWarpCollective, instruction, warp.index, 0);
     return;
   }
   perform(warp, open);
-  this_block().wake(warp, mask & ~own_bit);
+  this_cluster().wake(warp, mask & ~own_bit);
   close(warp, open);
 }
 
@@ -141,7 +141,7 @@ uint32_t ballot(uint32_t mask, bool predicate) {
 bool elect_one(uint32_t mask) {
   warp_collective("elect.sync", 0, mask, nullptr, [](Warp&, const OpenCollective&) {});
   const auto members = std::bitset<kWarpSize>(mask).count();
-  size_t skip = this_block().schedule.seed % members;
+  size_t skip = this_cluster().schedule.seed % members;
   unsigned elected = 0;
   while ((mask >> elected & 1) == 0 || skip-- != 0) ++elected;
   return this_thread().lane == elected;

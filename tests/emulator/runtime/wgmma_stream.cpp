@@ -2,9 +2,9 @@
 
 #include <cstring>
 
-#include "runtime/bfloat16.h"
-#include "runtime/block.h"
+#include "runtime/cluster.h"
 #include "runtime/failure.h"
+#include "runtime/operands.h"
 #include "runtime/wgmma_layout.h"
 
 namespace emulator {
@@ -16,60 +16,72 @@ constexpr int kMaxColumns = 256;
 constexpr uint32_t kPoison = 0x7fbadbad;  // a NaN that no arithmetic makes
 
 bool same_instruction(const WgmmaOperation& left, const WgmmaOperation& right) {
-  return left.shape.n == right.shape.n && left.shape.a_mn_major == right.shape.a_mn_major &&
+  return left.shape.type == right.shape.type && left.shape.n == right.shape.n &&
+         left.shape.a_mn_major == right.shape.a_mn_major &&
          left.shape.b_mn_major == right.shape.b_mn_major &&
          left.descriptor_a == right.descriptor_a && left.descriptor_b == right.descriptor_b &&
          left.accumulate == right.accumulate;
 }
 
-float load_element(const WgmmaDescriptor& descriptor, bool mn_major, int mn, int k) {
+// Eight elements of an operand that share 16 bytes: of one mn, or, transposed, of one k.
+constexpr int kChunk = 8;
+
+template <class Operand>
+void load_chunk(const WgmmaDescriptor& descriptor, bool mn_major, int mn, int k,
+                float (&values)[kChunk]) {
+  constexpr size_t kBytes = kChunk * sizeof(typename Operand::Bits);
+  SharedMemory& shared = this_block().shared;
   const uint32_t address = wgmma_element_address(descriptor, mn_major, mn, k);
-  uint16_t bits;
-  std::memcpy(&bits, this_block().shared.async(address, sizeof bits, "a wgmma operand"),
-              sizeof bits);
-  return bfloat16_to_float(bits);
+  typename Operand::Bits bits[kChunk];
+  std::memcpy(bits, shared.async(address, kBytes, "a wgmma operand"), kBytes);
+  race_detector::read(shared.generic(address, kBytes, "a wgmma operand"), kBytes);
+  for (int i = 0; i < kChunk; ++i) values[i] = Operand::widen(bits[i]);
 }
 
-// Eight elements along k or mn share a 16-byte chunk; reporting each chunk once is enough.
-void report_reads(const WgmmaDescriptor& descriptor, bool mn_major, int first_mn, int mn_count) {
-  if (!race_detector::enabled()) return;
-  const int mn_step = mn_major ? 8 : 1;
-  const int k_step = mn_major ? 1 : 8;
-  for (int mn = first_mn; mn < first_mn + mn_count; mn += mn_step) {
+// Calls visit(mn, k, value) for the elements from `first_mn` on.
+template <class Operand, class Visit>
+void for_each_element(const WgmmaDescriptor& descriptor, bool mn_major, int first_mn, int mn_count,
+                      Visit&& visit) {
+  const int mn_step = mn_major ? kChunk : 1;
+  const int k_step = mn_major ? 1 : kChunk;
+  for (int mn = 0; mn < mn_count; mn += mn_step) {
     for (int k = 0; k < kDepth; k += k_step) {
-      const uint32_t address = wgmma_element_address(descriptor, mn_major, mn, k);
-      race_detector::read(this_block().shared.generic(address, 16, "a wgmma operand"), 16);
+      float values[kChunk];
+      load_chunk<Operand>(descriptor, mn_major, first_mn + mn, k, values);
+      for (int i = 0; i < kChunk; ++i) {
+        visit(mn_major ? mn + i : mn, mn_major ? k : k + i, values[i]);
+      }
     }
   }
 }
 
-struct Product {
-  float values[kRowsPerWarp][kMaxColumns];
-};
+// Eight neighbours of a row: the compiler's vector type is one at every level of optimisation.
+constexpr int kLanes = 8;
+using Vector [[gnu::vector_size(kLanes * sizeof(float))]] = float;
 
 // Static: too large for a fiber's stack, and only one operation is performed at a time.
-Product product;
-float operand_b[kDepth][kMaxColumns];
+float operand_a[kRowsPerWarp][kDepth];
+alignas(Vector) float operand_b[kDepth][kMaxColumns];
+alignas(Vector) float product[kRowsPerWarp][kMaxColumns];
 
+template <class Operand>
 void multiply(const WgmmaOperation& operation, int first_row) {
-  const WgmmaDescriptor a = decode_wgmma_descriptor(operation.descriptor_a);
-  const WgmmaDescriptor b = decode_wgmma_descriptor(operation.descriptor_b);
-  const int columns = operation.shape.n;
-  for (int k = 0; k < kDepth; ++k) {
-    for (int n = 0; n < columns; ++n) {
-      operand_b[k][n] = load_element(b, operation.shape.b_mn_major, n, k);
+  const WgmmaShape& shape = operation.shape;
+  for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_a), shape.a_mn_major,
+                            first_row, kRowsPerWarp,
+                            [](int m, int k, float value) { operand_a[m][k] = value; });
+  for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_b), shape.b_mn_major, 0,
+                            shape.n, [](int n, int k, float value) { operand_b[k][n] = value; });
+  for (int n = 0; n < shape.n; n += kLanes) {
+    Vector columns[kDepth];
+    for (int k = 0; k < kDepth; ++k) std::memcpy(&columns[k], &operand_b[k][n], sizeof(Vector));
+    for (int m = 0; m < kRowsPerWarp; ++m) {
+      Vector sum = {};
+#pragma GCC unroll 16
+      for (int k = 0; k < kDepth; ++k) sum += operand_a[m][k] * columns[k];
+      std::memcpy(&product[m][n], &sum, sizeof sum);
     }
   }
-  for (int row = 0; row < kRowsPerWarp; ++row) {
-    float* const sums = product.values[row];
-    for (int n = 0; n < columns; ++n) sums[n] = 0;
-    for (int k = 0; k < kDepth; ++k) {
-      const float value = load_element(a, operation.shape.a_mn_major, first_row + row, k);
-      for (int n = 0; n < columns; ++n) sums[n] += value * operand_b[k][n];
-    }
-  }
-  report_reads(a, operation.shape.a_mn_major, first_row, kRowsPerWarp);
-  report_reads(b, operation.shape.b_mn_major, 0, columns);
 }
 
 }  // namespace
@@ -84,7 +96,8 @@ InFlightAccumulator* WgmmaStream::find_accumulator(unsigned lane, const float* r
 WgmmaOperation& WgmmaStream::join_operation(size_t number, const WgmmaOperation& joining) {
   if (number == operations_.size()) {
     operations_.push_back(std::make_unique<WgmmaOperation>(joining));
-    const uint64_t words[] = {static_cast<uint64_t>(joining.shape.n),
+    const uint64_t words[] = {static_cast<uint64_t>(joining.shape.type),
+                              static_cast<uint64_t>(joining.shape.n),
                               joining.descriptor_a,
                               joining.descriptor_b,
                               joining.shape.a_mn_major,
@@ -140,7 +153,7 @@ void WgmmaStream::issue(Thread& thread, float* accum, const WgmmaShape& shape,
   if (++operation.lanes_issued < 32) return;
 
   // The operations of a warp complete in order.
-  if (this_block().does_now(this_block().schedule.wgmma)) {
+  if (this_cluster().does_now(this_cluster().schedule.wgmma)) {
     for (size_t earlier = retired_; earlier < thread.wgmmas_issued; ++earlier) {
       perform(*thread.warp, *operations_[earlier]);
     }
@@ -158,23 +171,31 @@ void WgmmaStream::commit(Thread& thread) {
 void WgmmaStream::perform(const Warp& warp, WgmmaOperation& operation) {
   if (operation.done) return;
   operation.done = true;
-  ++this_block().report.counters.wgmmas;
+  ++this_cluster().report.counters.wgmmas;
   if (engine_ == nullptr) engine_ = race_detector::create_actor();
   {
     const race_detector::ActingAs engine(engine_);
     race_detector::acquire(&operation.issued);
-    multiply(operation, static_cast<int>(warp.index % 4) * kRowsPerWarp);
+    const int first_row = static_cast<int>(warp.index % 4) * kRowsPerWarp;
+    switch (operation.shape.type) {
+      case WgmmaType::kFloat16:
+        multiply<Float16>(operation, first_row);
+        break;
+      case WgmmaType::kBfloat16:
+        multiply<Bfloat16>(operation, first_row);
+        break;
+    }
     race_detector::release(&operation.finished);
-    this_block().order_before_next_block();
+    this_cluster().order_before_next_cluster();
   }
   for (unsigned lane = 0; lane < 32; ++lane) {
     InFlightAccumulator& accumulator = *find_accumulator(lane, operation.accum[lane]);
     --accumulator.pending_operations;
+    float* const values = accumulator.values.data();
     for (int i = 0; i < operation.shape.n / 2; ++i) {  // the ISA's fragment of D
-      const int row = static_cast<int>(lane) / 4 + 8 * (i / 2 % 2);
-      const int column = 8 * (i / 4) + 2 * (static_cast<int>(lane) % 4) + i % 2;
-      float& value = accumulator.values[static_cast<size_t>(i)];
-      value = product.values[row][column] + (operation.accumulate ? value : 0.0f);
+      const unsigned row = lane / 4 + 8 * (i / 2 % 2);
+      const unsigned column = 8 * (i / 4) + 2 * (lane % 4) + i % 2;
+      values[i] = product[row][column] + (operation.accumulate ? values[i] : 0.0f);
     }
   }
 }
@@ -244,15 +265,13 @@ void WgmmaStream::wait(Thread& thread, int pending) {
           warp.wgmma.give_back_accumulators(lane, waiting.linear);
         }
       });
-  if (!race_detector::enabled()) return;
-  for (size_t number = 0; number < retired_; ++number) {
-    race_detector::acquire(&operations_[number]->finished);
-  }
+  // The last one tells of all: one engine performs a warp's operations, in order.
+  if (retired_ != 0) race_detector::acquire(&operations_[retired_ - 1]->finished);
 }
 
 void wgmma_fence() { this_thread().wgmma_fenced = true; }
-void wgmma_bf16(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
-                bool accumulate) {
+void wgmma(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
+           bool accumulate) {
   Thread& thread = this_thread();
   thread.warp->wgmma.issue(thread, accum, shape, descriptor_a, descriptor_b, accumulate);
 }

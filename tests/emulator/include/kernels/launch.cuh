@@ -19,8 +19,9 @@ cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, Params para
     const auto* arguments = static_cast<const LaunchArguments<Params>*>(opaque);
     arguments->kernel(arguments->params);
   };
-  return ::emulator::launch({dim3(shape.blocks), dim3(shape.threads), shape.smem_bytes, run_thread,
-                             &arguments, reinterpret_cast<const void*>(kernel)});
+  return ::emulator::launch({dim3(shape.blocks), dim3(shape.threads), shape.cluster,
+                             shape.smem_bytes, run_thread, &arguments,
+                             reinterpret_cast<const void*>(kernel)});
 }
 
 }  // namespace per_step_dense
