@@ -11,6 +11,7 @@ import pytest
 import torch
 from emulator import EmulatorError, Library, Mutation, Variant
 from emulator.faults import EXAMPLE_FAULTS, ONE_BLOCK, PACKAGE_FAULTS
+from emulator.faults.clusters import CLUSTER_FAULTS
 from emulator.faults.examples import BEHAVIOUR_FAULTS
 from emulator.scenarios import (
     SCENARIOS,
@@ -351,6 +352,21 @@ def test_planted_fault_in_a_behaviour_is_caught(fault: str) -> None:
         with pytest.raises(EmulatorError) as caught:
             library.behaviour(behaviour, schedule=schedule)
         assert caught.value.kind == "expectation"
+
+
+@plants_faults
+@pytest.mark.parametrize("name", CLUSTER_FAULTS)
+def test_planted_fault_in_a_cluster_or_wgmma_is_caught(name: str) -> None:
+    (behaviour, mutations), kinds = CLUSTER_FAULTS[name]
+    library = build(*mutations)
+    seen = set()
+    for schedule in library.schedules:
+        try:
+            library.behaviour(behaviour, schedule=schedule)
+        except EmulatorError as error:
+            seen.add(error.kind)
+    library.release_stacks()
+    assert seen & kinds, f"seen: {seen}"
 
 
 # Planting itself.

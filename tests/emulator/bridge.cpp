@@ -184,6 +184,7 @@ size_t emulator_struct_bytes(const char* name) {
       {"KernelRequest", sizeof(KernelRequest)},
       {"KernelDecision", sizeof(KernelDecision)},
       {"TileFacts", sizeof(emulator::TileFacts)},
+      {"EncodeRequest", sizeof(emulator::EncodeRequest)},
       {"Report", sizeof(Report)},
   };
   for (const auto& known : structs) {

@@ -34,6 +34,18 @@ struct TileFacts {
   char name[24];
 };
 
+// A tensor map to encode, and how to find what encodes it.
+struct EncodeRequest {
+  uint32_t version;  // of CUDA, of which the driver's function is asked for
+  int32_t type, rank, interleave, swizzle, promotion, fill;
+  uint32_t map_offset;  // in bytes, from where the map would be aligned
+  uint64_t base;
+  uint64_t extents[3], strides[2];
+  uint32_t box[3], element_strides[3];
+};
+
+inline constexpr int kNoEncoder = -1;
+
 }  // namespace emulator
 
 extern "C" {
@@ -77,6 +89,12 @@ void emulator_round_to_float16(const float* values, uint16_t* rounded, size_t co
 void emulator_widen_float16(const uint16_t* values, float* widened, size_t count);
 void emulator_round_to_bfloat16(const float* values, uint16_t* rounded, size_t count);
 void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t count);
+
+// The driver from now on: 0, it works; kNoEncoder, it lacks the encoder of tensor maps; else the
+// CUresult that every encoding comes to.
+void emulator_set_driver(int state);
+// What encoding a map comes to: a CUresult, or kNoEncoder.
+int emulator_encode(const emulator::EncodeRequest* request);
 
 // A small kernel of kernels/behaviours.cuh by its name, and their names: null beyond the last one.
 void emulator_behaviour(const char* name, size_t schedule, emulator::Report* report);

@@ -321,6 +321,16 @@ void run_examples(size_t schedule) {
   }
 }
 
+// Where blocks of a cluster reach each other's memory, and where wgmma takes every type.
+void run_behaviours(size_t schedule) {
+  for (const char* name : {"multicast_ring", "exited_threads_leave_the_cluster", "wgmma_of_f16",
+                           "wgmma_of_bf16_transposed"}) {
+    emulator::Report report;
+    emulator_behaviour(name, schedule, &report);
+    judge({name, {}, DType::kFloat16, {}, schedule}, report, 0);
+  }
+}
+
 // Under ThreadSanitizer, a race that changes no result must be seen all the same.
 // Once: it reports the same race only the first time.
 void run_race() {
@@ -347,6 +357,7 @@ int main(int argument_count, char** arguments) {
   for (size_t schedule = 0; schedule < schedules; ++schedule) {
     run_package(schedule);
     run_examples(schedule);
+    run_behaviours(schedule);
   }
   run_race();
   std::printf("%zu schedules, %d runs, %d faults\n", schedules, runs, faults);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import itertools
@@ -14,6 +15,8 @@ import torch
 from . import structs
 from .build import build_library
 from .guarded import GuardedOutput
+
+NO_ENCODER = -1  # bridge.h has it, too
 
 Rows = tuple[Sequence[int], Sequence[int]]  # begin and count of each step
 
@@ -205,6 +208,20 @@ class Library:
         """A small kernel that shows one behaviour of the emulator."""
         self._run("emulator_behaviour", name.encode(), schedule=schedule, outputs=())
 
+    @contextlib.contextmanager
+    def driver(self, state: int) -> Iterator[None]:
+        """Meanwhile, CUDA's driver has NO_ENCODER of tensor maps, or all that its encoder says is a
+        CUresult."""
+        self._library.emulator_set_driver(state)
+        try:
+            yield
+        finally:
+            self._library.emulator_set_driver(0)
+
+    def encode(self, request: structs.EncodeRequest) -> int:
+        """The CUresult that encoding a tensor map comes to, or NO_ENCODER."""
+        return int(self._library.emulator_encode(ctypes.byref(request)))
+
     def convert(self, function: str, values: torch.Tensor, results: torch.Tensor) -> None:
         """Elements from one type to another, as the shadow headers do: "widen_float16", ..."""
         convert = getattr(self._library, f"emulator_{function}")
@@ -282,6 +299,7 @@ class Library:
             "KernelRequest",
             "KernelDecision",
             "TileFacts",
+            "EncodeRequest",
             "Report",
         ):
             theirs = self._library.emulator_struct_bytes(name.encode())

@@ -129,6 +129,24 @@ class TileFacts(ctypes.Structure):
     )
 
 
+class EncodeRequest(ctypes.Structure):
+    _fields_ = (
+        ("version", ctypes.c_uint32),
+        ("type", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("interleave", ctypes.c_int32),
+        ("swizzle", ctypes.c_int32),
+        ("promotion", ctypes.c_int32),
+        ("fill", ctypes.c_int32),
+        ("map_offset", ctypes.c_uint32),
+        ("base", ctypes.c_uint64),
+        ("extents", ctypes.c_uint64 * 3),
+        ("strides", ctypes.c_uint64 * 2),
+        ("box", ctypes.c_uint32 * 3),
+        ("element_strides", ctypes.c_uint32 * 3),
+    )
+
+
 class Counters(ctypes.Structure):
     _fields_ = (
         ("launches", ctypes.c_int64),
