@@ -176,6 +176,8 @@ _INTERCEPTED = {
     "_Znwm": "emulator_unseen_new",
     "_ZdlPv": "emulator_unseen_delete",
     "_ZdlPvm": "emulator_unseen_sized_delete",
+    "_ZnwmSt11align_val_t": "emulator_unseen_aligned_new",
+    "_ZdlPvmSt11align_val_t": "emulator_unseen_aligned_delete",
 }
 
 

@@ -1,6 +1,7 @@
 // What the runtime calls in place of library functions that ThreadSanitizer intercepts, so that its
 // bookkeeping is invisible there. Linked into that variant alone.
 #include <stddef.h>
+#include <stdint.h>
 
 void* __libc_malloc(size_t bytes);
 void __libc_free(void* pointer);
@@ -49,4 +50,18 @@ void emulator_unseen_delete(void* pointer) { __libc_free(pointer); }
 void emulator_unseen_sized_delete(void* pointer, size_t bytes) {
   (void)bytes;
   __libc_free(pointer);
+}
+
+// In front of aligned memory lies what malloc gave: its own aligned functions are intercepted.
+void* emulator_unseen_aligned_new(size_t bytes, size_t alignment) {
+  void* const allocated = __libc_malloc(bytes + alignment + sizeof(void*));
+  void** const aligned =
+      (void**)(((uintptr_t)allocated + sizeof(void*) + alignment - 1) / alignment * alignment);
+  aligned[-1] = allocated;
+  return aligned;
+}
+void emulator_unseen_aligned_delete(void* pointer, size_t bytes, size_t alignment) {
+  (void)bytes;
+  (void)alignment;
+  __libc_free(((void**)pointer)[-1]);
 }
