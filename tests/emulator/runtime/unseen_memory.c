@@ -6,11 +6,17 @@
 void* __libc_malloc(size_t bytes);
 void __libc_free(void* pointer);
 
+typedef uint64_t Word __attribute__((aligned(1), may_alias));
+
 // volatile, or the compiler would turn these loops back into calls of what they stand for.
 void* emulator_unseen_memcpy(void* to, const void* from, size_t bytes) {
   volatile unsigned char* out = to;
   const volatile unsigned char* in = from;
-  for (size_t i = 0; i < bytes; ++i) out[i] = in[i];
+  size_t i = 0;
+  for (; i + sizeof(Word) <= bytes; i += sizeof(Word)) {
+    *(volatile Word*)(out + i) = *(const volatile Word*)(in + i);
+  }
+  for (; i < bytes; ++i) out[i] = in[i];
   return to;
 }
 

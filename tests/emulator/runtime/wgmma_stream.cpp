@@ -1,5 +1,6 @@
 #include "runtime/wgmma_stream.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/cluster.h"
@@ -81,6 +82,21 @@ void multiply(const WgmmaOperation& operation, int first_row) {
       for (int k = 0; k < kDepth; ++k) sum += operand_a[m][k] * columns[k];
       std::memcpy(&product[m][n], &sum, sizeof sum);
     }
+  }
+}
+
+// Adds the lane's part of the product, as the ISA lays out D: of every eight columns two
+// neighbours, in two rows that are eight apart.
+void add_fragment(unsigned lane, int columns, float* accum) {
+  const unsigned row = lane / 4;
+  const unsigned pair = lane % 4 * 2;
+  for (int n = 0; n < columns; n += 8, accum += 4) {
+    const float* const upper = &product[row][n + pair];
+    const float* const lower = &product[row + 8][n + pair];
+    accum[0] += upper[0];
+    accum[1] += upper[1];
+    accum[2] += lower[0];
+    accum[3] += lower[1];
   }
 }
 
@@ -191,12 +207,10 @@ void WgmmaStream::perform(const Warp& warp, WgmmaOperation& operation) {
   for (unsigned lane = 0; lane < 32; ++lane) {
     InFlightAccumulator& accumulator = *find_accumulator(lane, operation.accum[lane]);
     --accumulator.pending_operations;
-    float* const values = accumulator.values.data();
-    for (int i = 0; i < operation.shape.n / 2; ++i) {  // the ISA's fragment of D
-      const unsigned row = lane / 4 + 8 * (i / 2 % 2);
-      const unsigned column = 8 * (i / 4) + 2 * (lane % 4) + i % 2;
-      values[i] = product[row][column] + (operation.accumulate ? values[i] : 0.0f);
+    if (!operation.accumulate) {
+      std::fill(accumulator.values.begin(), accumulator.values.end(), 0.0f);
     }
+    add_fragment(lane, operation.shape.n, accumulator.values.data());
   }
 }
 
