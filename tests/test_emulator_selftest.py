@@ -30,6 +30,29 @@ LIBRARY = emulator.default_library
 EXAMPLE_KERNELS = ("mma_sync", "wgmma_64x1", "wgmma_128x1", "wgmma_128x2")
 
 
+# The shadow headers declare what the kernels' own do.
+
+
+def wrappers(header: Path) -> set[tuple[str, ...]]:
+    """Template parameters, type, name and parameters of each function."""
+    text = re.sub(r"\s+", " ", header.read_text())
+    text = re.sub(r"(__device__ __forceinline__|inline) ", "", text)
+    text = re.sub(r" = kBytes", "", text)  # the emulator's own kernels leave it out
+    function = r"(?:template <([^>]*)> )?\b(\w+) (\w+)\( ?((?:[^()]|\([^()]*\))*)\) \{"
+    return set(re.findall(function, text))
+
+
+@pytest.mark.parametrize(
+    "header",
+    sorted((emulator.REPOSITORY / "csrc/kernels").glob("ptx*.cuh")),
+    ids=lambda path: path.name,
+)
+def test_every_wrapper_has_a_shadow(header: Path) -> None:
+    shadow = emulator.REPOSITORY / "tests/emulator/include/kernels" / header.name
+    assert wrappers(header)
+    assert wrappers(header) - wrappers(shadow) == set()
+
+
 # What each small kernel of kernels/behaviours.cuh must lead to.
 
 LEGAL_BEHAVIOURS = (

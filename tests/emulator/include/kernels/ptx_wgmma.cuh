@@ -16,7 +16,9 @@ void wgmma_wait_group() {
 
 // Keeps nvcc from moving accesses to the accumulator across a wgmma; here calls do that.
 template <int kCount>
-void fence_operand(float (&)[kCount]) {}
+void fence_operand(float (&registers)[kCount]) {
+  static_cast<void>(registers);
+}
 
 template <int kN, bool kTransA, bool kTransB>
 void wgmma_m64k16_f16(float (&accum)[kN / 2], uint64_t descriptor_a, uint64_t descriptor_b,
