@@ -79,6 +79,7 @@ LEGAL_BEHAVIOURS = (
     "wgmma_of_bf16_transposed",
     "registers_for_all",
     "multicast_ring",
+    "load_overlapping_rows",
     "ranks_follow_blocks",
     "exited_threads_leave_the_cluster",
     "prefetch_a_map",

@@ -85,6 +85,11 @@ CLUSTER_FAULTS: dict[str, KnownFault] = {
         RELEASE,
         "expectation",
     ),
+    "the last boxes are not waited for": ring(
+        "round < kRingRounds; ++round) {\n    wait_for(barriers.full",
+        "round < kRingRounds - 1; ++round) {\n    wait_for(barriers.full",
+        "cluster",
+    ),
     "the blocks are no cluster": KnownFault(
         fault("multicast_ring", BEHAVIOURS, "2, sizeof(ClusterStorage), 2}", "2, 2304}"), {"tma"}
     ),

@@ -98,6 +98,7 @@ const Behaviour kBehaviours[] = {
     of_two_blocks("multicast_to_an_exited_block", multicast_to_an_exited_block),
     of_two_blocks("load_with_a_made_up_policy", load_with_a_made_up_policy),
     of_two_blocks("announce_too_many_bytes", announce_too_many_bytes),
+    of_two_blocks("load_overlapping_rows", load_overlapping_rows),
     of_two_blocks("prefetch_a_map", prefetch_a_map),
     of_two_blocks("use_a_misaligned_map", use_a_misaligned_map),
     of_two_blocks("use_a_map_in_shared_memory", use_a_map_in_shared_memory),
@@ -125,6 +126,7 @@ class Buffers {
     params.workspace = workspace_;
     encode(params.map, rows_, {18, 2, 1}, {48, 96}, {24, 2, 1});
     encode(params.boxes, numbers_, {64, 16, 4}, {128, 2048}, {64, 8, 1});
+    encode(params.windows, numbers_, {64, 16, 4}, {16, 0}, {64, 8, 1});
     return params;
   }
 

@@ -85,6 +85,23 @@ __global__ void multicast_ring(const BehaviourParams params) {
   sync_cluster();  // or a peer would find no block
 }
 
+__global__ void load_overlapping_rows(const BehaviourParams params) {
+  if (blockIdx.x == 0) copy_rows(params);
+  auto& smem = shared_storage<ClusterStorage>();
+  const ClusterBarriers barriers = init_cluster_barriers(smem);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    ptx::mbarrier_arrive_expect_tx(barriers.full, kBoxBytes);
+    ptx::cp_async_bulk_tensor_load(ptx::cvta_to_shared(smem.boxes[1]), &params.windows,
+                                   barriers.full, 0, 8, 3, ptx::createpolicy_evict_normal());
+  }
+  wait_for(barriers.full, 0);
+  for (int row = 0; row < 8; ++row) {
+    ::emulator::expect(smem.boxes[1][row][threadIdx.x] == 8 * (8 + row) + int(threadIdx.x),
+                       "a row of 64 begins every 8 numbers");
+  }
+}
+
 __global__ void ranks_follow_blocks(const BehaviourParams params) {
   if (blockIdx.x == 0) copy_rows(params);
   ::emulator::expect(ptx::cluster_ctarank() == blockIdx.x % 2, "cluster_ctarank");
