@@ -19,6 +19,8 @@ struct NominalDevice {
   int smem_kib_per_sm;
 };
 
+constexpr int kWgmmaCapability = 90;
+
 // mma.sync is all that sm_80, 86, 89 and 120 have. Beside Hopper's wgmma it reaches 62 to 65 %;
 // beside Blackwell's tcgen05, 30 % is a guess, to be measured.
 constexpr double kAll = 1, kBesideWgmma = 0.62, kBesideTcgen05 = 0.3;
@@ -52,6 +54,10 @@ constexpr double kReachedTensorTf32 = 400.0 / 494;
 // DeepGEMM's heuristics take 8 TB/s for the 132 SMs of an H100.
 constexpr double kL2BandwidthPerSm = 8e12 / 132;
 
+Sm90Support sm90_support(int capability) {
+  return capability == kWgmmaCapability ? Sm90Support::kRuns : Sm90Support::kOtherCapability;
+}
+
 Architecture sustained(const NominalDevice& device) {
   return {device.capability,
           device.sms,
@@ -64,7 +70,8 @@ Architecture sustained(const NominalDevice& device) {
           device.tensor_16bit_flops * kReachedTensor16,
           device.tensor_tf32_flops * kReachedTensorTf32,
           device.mma_sync_share,
-          int64_t{device.smem_kib_per_sm} * 1024};
+          int64_t{device.smem_kib_per_sm} * 1024,
+          sm90_support(device.capability)};
 }
 
 const NominalDevice& nearest_nominal_device(int capability) {
@@ -108,13 +115,19 @@ bool runs_on(const BuiltTarget& target, int capability) {
   return target.capability / 10 == capability / 10 || (target.has_ptx && target.suffix == ' ');
 }
 
-bool is_built_for(int capability, std::string_view built) {
+// Whether one of the targets in `built` is such that is_wanted(target).
+template <class IsWanted>
+bool is_any_target(std::string_view built, IsWanted&& is_wanted) {
   while (!built.empty()) {
     const size_t length = std::min(built.find_first_of("; "), built.size());
-    if (length > 0 && runs_on(parse_target(built.substr(0, length)), capability)) return true;
+    if (length > 0 && is_wanted(parse_target(built.substr(0, length)))) return true;
     built.remove_prefix(std::min(length + 1, built.size()));
   }
   return false;
+}
+
+bool is_built_for(int capability, std::string_view built) {
+  return is_any_target(built, [=](const BuiltTarget& t) { return runs_on(t, capability); });
 }
 
 }  // namespace
@@ -142,6 +155,7 @@ Architecture architecture_of(const DeviceFigures& device) {
   Architecture architecture = sustained(nominal);
   const double compute = device.sms * device.clock_hz / (nominal.sms * nominal.clock_hz);
   architecture.capability = device.capability;
+  architecture.sm90 = sm90_support(device.capability);
   architecture.sms = device.sms;
   architecture.clock_hz = device.clock_hz * kReachedClock;
   architecture.l2_bandwidth = device.sms * kL2BandwidthPerSm;
@@ -158,6 +172,30 @@ Architecture architecture_of(const DeviceFigures& device) {
 
 std::string name_of(const Architecture& architecture) {
   return "sm_" + std::to_string(architecture.capability);
+}
+
+Sm90Support sm90_support(int capability, std::string_view built, bool has_tensor_maps) {
+  const Sm90Support nominal = sm90_support(capability);
+  if (nominal != Sm90Support::kRuns) return nominal;
+  const bool is_built = is_any_target(built, [](const BuiltTarget& target) {
+    return target.capability == kWgmmaCapability && target.suffix == 'a';
+  });
+  if (!is_built) return Sm90Support::kNotBuilt;
+  return has_tensor_maps ? Sm90Support::kRuns : Sm90Support::kNoTensorMaps;
+}
+
+std::string why_no_sm90(const Architecture& architecture) {
+  switch (architecture.sm90) {
+    case Sm90Support::kRuns:
+      break;
+    case Sm90Support::kOtherCapability:
+      return "sm90 needs compute capability 9.0; this is " + name_of(architecture);
+    case Sm90Support::kNotBuilt:
+      return "sm90 needs a module built for 9.0a";
+    case Sm90Support::kNoTensorMaps:
+      return "sm90 needs a driver that encodes tensor maps (of CUDA 12.0 or later)";
+  }
+  return "";
 }
 
 std::string why_not_built_for(int capability, std::string_view built) {

@@ -8,6 +8,10 @@
 
 namespace per_step_dense {
 
+// Whether the kernels of wgmma and TMA run: their code is for compute capability 9.0 alone, and
+// their tensors are described by the driver.
+enum class Sm90Support : int32_t { kRuns, kOtherCapability, kNotBuilt, kNoTensorMaps };
+
 // Rates are what good kernels reach, not what data sheets promise: bytes and operations a second.
 struct Architecture {
   int capability;  // 90: compute capability 9.0
@@ -21,6 +25,7 @@ struct Architecture {
   double tensor_tf32_flops;       // of the tensor cores, tfloat32
   double mma_sync_share;          // of those two rates, what mma.sync reaches
   int64_t smem_bytes_per_sm;
+  Sm90Support sm90;
 };
 
 inline constexpr int kLeastCapability = 80;  // the kernels copy by cp.async
@@ -48,8 +53,15 @@ Architecture architecture_of(const DeviceFigures& device);
 // "sm_90"
 std::string name_of(const Architecture& architecture);
 
-// Why kernels that were built for `built` (such as "8.0+PTX;9.0a") cannot run on a GPU of this
-// capability, and what to do about it; empty where they can.
+// What a module that was built for `built` (such as "8.0+PTX;9.0a") has for a GPU of this
+// capability.
+Sm90Support sm90_support(int capability, std::string_view built, bool has_tensor_maps);
+
+// Why those kernels do not run on an architecture; empty where they do.
+std::string why_no_sm90(const Architecture& architecture);
+
+// Why kernels that were built for `built` cannot run on a GPU of this capability, and what to do
+// about it; empty where they can.
 std::string why_not_built_for(int capability, std::string_view built);
 
 }  // namespace per_step_dense

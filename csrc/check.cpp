@@ -90,8 +90,8 @@ void check_belongs_to(const char* name, const Tensor& tensor, const char* first_
 }
 
 bool is_cuda_family(KernelFamily family) {
-  return family == KernelFamily::kSimt || family == KernelFamily::kTiny ||
-         family == KernelFamily::kSm80;
+  return family != KernelFamily::kAuto && family != KernelFamily::kReference &&
+         family != KernelFamily::kAten;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // What the chooser decides about a call, in plain numbers: which family of kernels, which of its
-// compiled tiles, and between how many blocks a sum is split.
+// compiled tiles, between how many blocks a sum is split, and how many multiprocessors there are.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,12 @@ enum class KernelFamily : int32_t {
   kSimt,
   kTiny,
   kSm80,
+  kSm90,
 };
 
 // Indexed by KernelFamily.
-inline constexpr const char* kKernelFamilyNames[] = {"auto", "reference", "aten",
-                                                     "simt", "tiny",      "sm80"};
+inline constexpr const char* kKernelFamilyNames[] = {"auto", "reference", "aten", "simt",
+                                                     "tiny", "sm80",      "sm90"};
 
 constexpr const char* name_of(KernelFamily family) {
   return kKernelFamilyNames[static_cast<int32_t>(family)];
@@ -30,6 +31,7 @@ struct Choice {
   KernelFamily family = KernelFamily::kAten;
   int32_t tile = 0;                       // index into the family's list of tiles
   int32_t splits[kMaxProducts] = {1, 1};  // by Product: blocks that share one sum over k
+  int32_t sms = 0;                        // what a persistent grid fills; no other kernel asks
 };
 
 }  // namespace per_step_dense

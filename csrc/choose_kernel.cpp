@@ -9,6 +9,8 @@
 #include "kernels/simt/tiles.h"
 #include "kernels/sm80/plan.h"
 #include "kernels/sm80/tiles.h"
+#include "kernels/sm90/plan.h"
+#include "kernels/sm90/tiles.h"
 #include "kernels/tiny/plan.h"
 #include "kernels/tiny/tiles.h"
 
@@ -22,6 +24,7 @@ constexpr int64_t kSplitSms = 132, kBusyThreads = 256, kLeastTerms = 256;
 
 struct TileSize {
   int m, n, threads;
+  bool is_persistent = false;  // one block a multiprocessor: more items than that wait for a turn
 };
 
 // Column sums need a tile of rows even where there is no row. Where rows differ by step, so would
@@ -32,7 +35,8 @@ int32_t splits_of(const Gemm& gemm, const TileSize& tile) {
       gemm.t * std::max<int64_t>(ceil_div(gemm.m, tile.m), 1) * ceil_div(gemm.n, tile.n);
   if (tiles == 0 || tiles >= kSplitSms) return 1;
   const int64_t blocks_a_sm = std::max<int64_t>(kBusyThreads / tile.threads, 1);
-  const int64_t wanted = ceil_div(kSplitSms * blocks_a_sm, tiles);
+  const int64_t wanted =
+      tile.is_persistent ? kSplitSms / tiles : ceil_div(kSplitSms * blocks_a_sm, tiles);
   return static_cast<int32_t>(std::clamp<int64_t>(gemm.k / kLeastTerms, 1, wanted));
 }
 
@@ -57,6 +61,10 @@ void set_splits(Choice& choice, const Problem& problem) {
     const sm80::TileInfo tile = sm80::tile_info(choice.tile);
     set_splits(choice, problem, {tile.rows.block_m, tile.rows.block_n, tile.threads},
                {tile.grad_weight.block_m, tile.grad_weight.block_n, tile.threads});
+  } else if (choice.family == KernelFamily::kSm90) {
+    const sm90::TileInfo tile = sm90::tile_info(choice.tile);
+    const TileSize size{tile.block_m, tile.block_n, tile.threads, /*is_persistent=*/true};
+    set_splits(choice, problem, size, size);
   } else if (choice.family == KernelFamily::kTiny) {
     tiny::set_splits(problem, choice);
   }
@@ -75,10 +83,10 @@ class Candidates {
     const Estimator<Problem> estimator(problem, architecture);
     for (const KernelFamily family : kFamilies) {
       if (!admits(constraint, family, problem.dtype)) continue;
-      if (!why_not(problem, family).empty()) continue;
+      if (!why_not(problem, family, architecture).empty()) continue;
       for (int tile = 0; tile < tile_count(family); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
-        add(problem, estimator, constraint, family, tile);
+        add(problem, estimator, architecture, constraint, family, tile);
       }
     }
   }
@@ -105,10 +113,12 @@ class Candidates {
 
   template <class Problem>
   void add(const Problem& problem, const Estimator<Problem>& estimator,
-           const Constraint& constraint, KernelFamily family, int tile) {
+           const Architecture& architecture, const Constraint& constraint, KernelFamily family,
+           int tile) {
     Choice choice;
     choice.family = family;
     choice.tile = tile;
+    choice.sms = architecture.sms;
     set_splits(choice, problem);
     for (int p = 0; p < kMaxProducts; ++p) {
       if (constraint.splits[p] > 0) choice.splits[p] = constraint.splits[p];
@@ -117,8 +127,10 @@ class Candidates {
   }
 
   static constexpr KernelFamily kFamilies[] = {KernelFamily::kTiny, KernelFamily::kSimt,
-                                               KernelFamily::kSm80, KernelFamily::kAten};
-  static constexpr int kMaxCandidates = tiny::kTileCount + simt::kTileCount + sm80::kTileCount + 1;
+                                               KernelFamily::kSm80, KernelFamily::kSm90,
+                                               KernelFamily::kAten};
+  static constexpr int kMaxCandidates =
+      tiny::kTileCount + simt::kTileCount + sm80::kTileCount + sm90::kTileCount + 1;
   Candidate candidates_[kMaxCandidates];
   int count_ = 0;
 };
@@ -136,12 +148,19 @@ LaunchPlan plan(const Problem& problem, const Choice& choice) {
   if (choice.family == KernelFamily::kSimt) return simt::plan(problem, choice);
   if (choice.family == KernelFamily::kTiny) return tiny::plan(problem, choice);
   if (choice.family == KernelFamily::kSm80) return sm80::plan(problem, choice);
+  if constexpr (kPassOf<Problem> == Pass::kForward) {
+    if (choice.family == KernelFamily::kSm90) return sm90::plan(problem, choice);
+  }
   return {};
 }
 
 template <class Problem>
-std::string refusal(const Problem& problem, KernelFamily family) {
+std::string refusal(const Problem& problem, KernelFamily family, const Architecture& architecture) {
   if (family == KernelFamily::kSm80) return sm80::why_not(problem);
+  if (family == KernelFamily::kSm90) {
+    const std::string obstacle = why_no_sm90(architecture);
+    return obstacle.empty() ? sm90::why_not(problem) : obstacle;
+  }
   if (problem.rows.begin)
     return name_of(family) + std::string(" needs every step to have all rows");
   return family == KernelFamily::kTiny ? tiny::why_not(problem) : "";
@@ -179,9 +198,13 @@ std::string reason(const Problem& problem, const Architecture& architecture,
     }
   }
   for (const KernelFamily family :
-       {KernelFamily::kTiny, KernelFamily::kSimt, KernelFamily::kSm80}) {
-    const std::string refusal = why_not(problem, family);
-    if (!refusal.empty()) text += (text.empty() ? "" : "; ") + refusal;
+       {KernelFamily::kTiny, KernelFamily::kSimt, KernelFamily::kSm80, KernelFamily::kSm90}) {
+    const std::string refusal = why_not(problem, family, architecture);
+    if (refusal.empty()) continue;
+    // Some sentences are about the problem alone.
+    const std::string name = name_of(family);
+    const bool is_named = refusal.compare(0, name.size(), name) == 0;
+    text += (text.empty() ? "" : "; ") + (is_named ? "" : name + ": ") + refusal;
   }
   if (constraint.family != KernelFamily::kAuto) {
     text += std::string("; ") + name_of(constraint.family) + " was asked for";
@@ -203,12 +226,14 @@ Choice choose_kernel(const BackwardProblem& problem, const Architecture& archite
   return choose(problem, architecture, constraint);
 }
 
-std::string why_not(const ForwardProblem& problem, KernelFamily family) {
-  return refusal(problem, family);
+std::string why_not(const ForwardProblem& problem, KernelFamily family,
+                    const Architecture& architecture) {
+  return refusal(problem, family, architecture);
 }
 
-std::string why_not(const BackwardProblem& problem, KernelFamily family) {
-  return refusal(problem, family);
+std::string why_not(const BackwardProblem& problem, KernelFamily family,
+                    const Architecture& architecture) {
+  return refusal(problem, family, architecture);
 }
 
 std::string reason_for_choice(const ForwardProblem& problem, const Architecture& architecture,
@@ -225,7 +250,15 @@ int tile_count(KernelFamily family) {
   if (family == KernelFamily::kSimt) return simt::kTileCount;
   if (family == KernelFamily::kTiny) return tiny::kTileCount;
   if (family == KernelFamily::kSm80) return sm80::kTileCount;
+  if (family == KernelFamily::kSm90) return sm90::kTileCount;
   return 1;
+}
+
+int stages_of(KernelFamily family, int tile, DType dtype) {
+  if (family == KernelFamily::kSimt) return simt::tile_info(tile, dtype).stages;
+  if (family == KernelFamily::kSm80) return sm80::tile_info(tile).rows.stages;
+  if (family == KernelFamily::kSm90) return sm90::tile_info(tile).stages;
+  return 0;
 }
 
 std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass) {
@@ -243,6 +276,11 @@ std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass) {
       const std::string name = in_words(rows.block_m, rows.block_n);
       const std::string second = in_words(grad_weight.block_m, grad_weight.block_n);
       return pass == Pass::kForward || name == second ? name : name + "+" + second;
+    }
+    case KernelFamily::kSm90: {
+      const sm90::TileInfo info = sm90::tile_info(tile);
+      const std::string name = in_words(info.block_m, info.block_n);
+      return info.cluster > 1 ? std::to_string(info.cluster) + "x" + name : name;
     }
     default:
       return "";

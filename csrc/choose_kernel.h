@@ -30,8 +30,10 @@ Choice choose_kernel(const BackwardProblem& problem, const Architecture& archite
                      const Constraint& constraint = {});
 
 // Why a family cannot take a problem, such as "I * O = 262144 > 4096"; empty where it can.
-std::string why_not(const ForwardProblem& problem, KernelFamily family);
-std::string why_not(const BackwardProblem& problem, KernelFamily family);
+std::string why_not(const ForwardProblem& problem, KernelFamily family,
+                    const Architecture& architecture);
+std::string why_not(const BackwardProblem& problem, KernelFamily family,
+                    const Architecture& architecture);
 
 // What was weighed, and what came of it, in one line.
 std::string reason_for_choice(const ForwardProblem& problem, const Architecture& architecture,
@@ -45,9 +47,13 @@ inline constexpr Pass kPassOf =
     std::is_same_v<Problem, ForwardProblem> ? Pass::kForward : Pass::kBackward;
 
 // How many tiles a family was compiled with, and what they are called: "128x128"; where a backward
-// cuts the gradient of weight otherwise than that of x, "16x128+64x128".
+// cuts the gradient of weight otherwise than that of x, "16x128+64x128"; by a cluster of two
+// blocks, "2x128x256".
 int tile_count(KernelFamily family);
 std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass = Pass::kForward);
+
+// Of a tile's pipeline, in a backward that of the gradient of x; 0 where there is none.
+int stages_of(KernelFamily family, int tile, DType dtype);
 
 // What a choice comes to; for kAten only the number of launches is known.
 LaunchPlan plan_of(const ForwardProblem& problem, const Choice& choice);

@@ -7,6 +7,8 @@
 #include <deque>
 #include <mutex>
 
+#include "kernels/sm90/tensor_map.h"
+
 namespace per_step_dense::cuda {
 namespace {
 
@@ -32,6 +34,12 @@ void ask(KnownDevice& known, int device) {
   figures.memory_clock_hz = kKilo * attribute(cudaDevAttrMemoryClockRate, device);
   figures.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth, device);
   known.architecture = architecture_of(figures);
+  known.architecture.sm90 =
+      sm90_support(figures.capability, PSD_CUDA_ARCHITECTURES, sm90::can_encode_tensor_maps());
+  if (known.architecture.sm90 == Sm90Support::kNoTensorMaps) {
+    TORCH_WARN_ONCE("per_step_dense: ", why_no_sm90(known.architecture),
+                    "; slower kernels take its place until the driver is updated");
+  }
   known.why_not = why_not_built_for(figures.capability, PSD_CUDA_ARCHITECTURES);
 }
 

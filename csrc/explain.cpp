@@ -165,6 +165,7 @@ Architecture named_architecture(std::string_view name) {
   if (kHasKernels || is_too_old) {
     const std::string obstacle = why_not_built_for(capability, kBuiltArchitectures);
     TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: ", obstacle);
+    architecture.sm90 = sm90_support(capability, kBuiltArchitectures, /*has_tensor_maps=*/true);
   }
   return architecture;
 }
@@ -241,7 +242,9 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
   const LaunchPlan plan = plan_of(problem, choice);
   told.tile = tile_name(choice.family, choice.tile, problem.dtype, kPassOf<Problem>);
   told.blocks = plan.shape.blocks;
+  if (const int stages = stages_of(choice.family, choice.tile, problem.dtype)) told.stages = stages;
   told.threads = plan.shape.threads;
+  told.cluster = plan.shape.cluster;
   told.smem_bytes = int64_t(plan.shape.smem_bytes);
   told.launches = plan.launches;
   told.workspace_bytes = int64_t(plan.workspace_bytes);
@@ -251,8 +254,9 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
 }
 
 template <class Problem>
-void check_family_takes(const Problem& problem, KernelFamily family) {
-  const std::string obstacle = why_not(problem, family);
+void check_family_takes(const Problem& problem, KernelFamily family,
+                        const Architecture& architecture) {
+  const std::string obstacle = why_not(problem, family, architecture);
   TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
                     "') cannot take this call: ", obstacle);
 }
@@ -290,10 +294,11 @@ ExplainedCall explain(const Tensor& x, const Tensor& weight, const std::optional
     call.forward = explain_library(problems.forward, library, x);
     call.backward = explain_library(problems.backward, library, x);
   } else {
-    check_family_takes(problems.forward, family);
+    check_family_takes(problems.forward, family, *found);
     call.forward = explain_kernel(problems.forward, *found, family);
-    if (why_not(problems.backward, family).empty()) {
-      call.backward = explain_kernel(problems.backward, *found, family);
+    const KernelFamily of_backward = backward_family(family);
+    if (why_not(problems.backward, of_backward, *found).empty()) {
+      call.backward = explain_kernel(problems.backward, *found, of_backward);
     }
   }
   if (call.backward && parsed != Activation::kNone) {

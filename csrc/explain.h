@@ -17,7 +17,7 @@ namespace per_step_dense {
 struct Explanation {
   std::string kernel;
   std::optional<std::string> tile;
-  std::optional<int64_t> blocks, threads, smem_bytes;
+  std::optional<int64_t> stages, blocks, threads, cluster, smem_bytes;
   std::vector<int64_t> splits;
   int64_t launches = 0;
   double flops = 0, bytes = 0;

@@ -10,7 +10,7 @@ namespace per_step_dense {
 // The families that may be asked for by name.
 inline constexpr KernelFamily kNamedFamilies[] = {KernelFamily::kAuto, KernelFamily::kReference,
                                                   KernelFamily::kSimt, KernelFamily::kTiny,
-                                                  KernelFamily::kSm80};
+                                                  KernelFamily::kSm80, KernelFamily::kSm90};
 
 // Refuses other names with a ValueError that lists these.
 KernelFamily parse_kernel(std::string_view name);
@@ -25,6 +25,11 @@ KernelFamily exchange_kernel_in_force(KernelFamily family);
 inline KernelFamily resolve_kernel(std::string_view name) {
   const KernelFamily family = parse_kernel(name);
   return family == KernelFamily::kAuto ? kernel_in_force() : family;
+}
+
+// Of a backward whose forward's family this is. sm90 has no gradients yet: the chooser decides.
+constexpr KernelFamily backward_family(KernelFamily family) {
+  return family == KernelFamily::kSm90 ? KernelFamily::kAuto : family;
 }
 
 // Puts a family in force while it lives.

@@ -44,7 +44,9 @@ py::dict as_dict(const Explanation& told) {
   fields["kernel"] = told.kernel;
   fields["tile"] = told.tile;
   fields["grid"] = told.blocks ? py::object(py::make_tuple(*told.blocks, 1, 1)) : py::none();
+  fields["stages"] = told.stages;
   fields["threads"] = told.threads;
+  fields["cluster"] = told.cluster;
   fields["smem_bytes"] = told.smem_bytes;
   fields["splits"] = py::tuple(py::cast(told.splits));
   fields["launches"] = told.launches;

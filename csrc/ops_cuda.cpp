@@ -16,9 +16,11 @@
 #include "kernels/activation_backward.h"
 #include "kernels/simt/simt.h"
 #include "kernels/sm80/sm80.h"
+#include "kernels/sm90/sm90.h"
 #include "kernels/tiny/tiny.h"
 #include "plan_cache.h"
 #include "problem_of.h"
+#include "problem_text.h"
 
 namespace per_step_dense::cuda {
 namespace {
@@ -44,7 +46,7 @@ template <class Problem>
 PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
                       KernelFamily family) {
   if (family != KernelFamily::kAuto) {
-    const std::string obstacle = why_not(problem, family);
+    const std::string obstacle = why_not(problem, family, architecture);
     TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
                       "') cannot take this call: ", obstacle);
   }
@@ -84,6 +86,8 @@ Launcher<ForwardProblem> launcher_of(const ForwardProblem&, KernelFamily family)
       return tiny::forward;
     case KernelFamily::kSm80:
       return sm80::forward;
+    case KernelFamily::kSm90:
+      return sm90::forward;
     default:
       return simt::forward;
   }
@@ -104,7 +108,12 @@ template <class Problem>
 void launch(const Problem& problem, const PlannedCall& call, const Tensor& like) {
   const Tensor workspace = workspace_for(call, like);
   const Launcher<Problem> run = launcher_of(problem, call.choice.family);
-  C10_CUDA_CHECK(run(problem, call.choice, address_of(workspace), current_stream()));
+  const cudaError_t status = run(problem, call.choice, address_of(workspace), current_stream());
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // it is said here, not once more by the next call
+  TORCH_CHECK(false, "per_step_dense: ", text_of(problem, call.choice),
+              " cannot be launched: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
+              ")");
 }
 
 // ---- the ops ------------------------------------------------------------------------------------
@@ -198,7 +207,7 @@ BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
                                             const std::optional<Tensor>& weight, bool wants_dbias,
                                             std::string_view kernel) {
-  const KernelFamily family = resolve_kernel(kernel);
+  const KernelFamily family = backward_family(resolve_kernel(kernel));
   if (family == KernelFamily::kReference) return composite::backward(dz, x, weight, wants_dbias);
   check_backward(dz, x, weight);
   const c10::cuda::CUDAGuard device(dz.device());

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "choice.h"
+#include "direct_mapped_cache.h"
 #include "problem.h"
 
 namespace per_step_dense {
@@ -83,27 +84,14 @@ class PlanCache {
   // plan() is called where this problem was not the last in its slot.
   template <class Plan>
   PlannedCall find_or_plan(const Problem& problem, int device, KernelFamily family, Plan&& plan) {
-    const detail::PlanKey key = detail::key_of(problem, device, family);
-    Entry& entry = entries_[hash(key) % kEntries];
-    if (!entry.is_used || entry.key != key) entry = {key, plan(), true};
-    return entry.call;
+    return *cache_.find_or_make(detail::key_of(problem, device, family), [&](PlannedCall& call) {
+      call = plan();
+      return true;
+    });
   }
 
  private:
-  struct Entry {
-    detail::PlanKey key{};
-    PlannedCall call;
-    bool is_used = false;
-  };
-
-  static uint64_t hash(const detail::PlanKey& key) {
-    uint64_t hash = 0;
-    for (const int64_t value : key) hash = (hash ^ uint64_t(value)) * 0x9e3779b97f4a7c15u;
-    return hash >> 32;  // the upper bits are the mixed ones
-  }
-
-  static constexpr size_t kEntries = 64;
-  std::array<Entry, kEntries> entries_;
+  DirectMappedCache<detail::PlanKey, PlannedCall> cache_;
 };
 
 }  // namespace per_step_dense

@@ -32,7 +32,7 @@ def show_config() -> str:
         "on the CPU": _REFERENCE if _ops.compiled is None else _ATEN,
         "float32 on CUDA": _on_cuda("simt or tiny, by the chooser's estimate"),
         "tf32 and other dtypes on CUDA": _on_cuda(
-            "simt, tiny, sm80 or aten, by the chooser's estimate"
+            "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
         ),
         "kernel in force": in_force.name,
     }

@@ -36,17 +36,19 @@ class use_kernel(ContextDecorator):
     """Chooses the family of kernels for the calls of this thread.
 
     A context manager, which nests, or a decorator. A backward keeps its forward's family, wherever
-    it runs. The op itself has the same choice as an argument, ``kernel``, which comes first; inside
-    code that torch.compile compiles, it is the bare op's only one.
+    it runs (but for ``"sm90"``, which has no gradients yet: the chooser finds another). The op
+    itself has the same choice as an argument, ``kernel``, which comes first; inside code that
+    torch.compile compiles, it is the bare op's only one.
 
     Args:
         name: ``"auto"`` (the chooser decides), ``"reference"`` (``torch.einsum`` and its autograd,
-            on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``, ``"sm80"``.
+            on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``, ``"sm80"``,
+            ``"sm90"``.
 
     Raises:
         ValueError: the name of no family; later, a call that the family cannot take (not on CUDA,
-            sizes or a dtype that it does not have, a GPU that the module was not built for, a
-            torch.func transform).
+            sizes, strides, alignment or a dtype that it does not have, a GPU that the module was
+            not built for, a torch.func transform).
         TypeError: something else than a string.
 
     Example:

@@ -21,18 +21,25 @@ class Plan:
     """
 
     kernel: str
-    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"aten"`` (batched products) or
+    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"aten"`` (batched products) or
     ``"reference"``."""
 
     tile: str | None
     """Which of the family's compiled tiles, such as ``"64x64"``; where a backward cuts the gradient
-    of weight otherwise than that of x, both: ``"16x128+64x128"``."""
+    of weight otherwise than that of x, both: ``"16x128+64x128"``; where the blocks of a cluster
+    compute neighbours, so many times: ``"2x128x256"``."""
+
+    stages: int | None
+    """Of operands that a block has under way or at hand; of a backward, the gradient of x's."""
 
     grid: tuple[int, int, int] | None
     """Blocks of the main launch."""
 
     threads: int | None
     """Threads a block."""
+
+    cluster: int | None
+    """Blocks that run together and fetch for each other; 1 where each is alone."""
 
     smem_bytes: int | None
     """Dynamic shared memory a block."""
@@ -72,6 +79,9 @@ class Plan:
     def __str__(self) -> str:
         """A few lines."""
         lines = [self._headline(), f"  work      {self._work()}"]
+        if self.stages is not None:
+            clusters = f", clusters of {self.cluster}" if self.cluster != 1 else ""
+            lines.append(f"  pipeline  {_count(self.stages, 'stage', 'stages')}{clusters}")
         if self.floor_us is not None and self.estimate_us is not None:
             lines.append(
                 f"  time      {self.floor_us:.3g} us floor, {self.estimate_us:.3g} us estimated"
@@ -165,7 +175,9 @@ def _reference_plan(x: Tensor, weight: Tensor, bias: Tensor | None, arch: str | 
         kernel="reference",
         tile=None,
         grid=None,
+        stages=None,
         threads=None,
+        cluster=None,
         smem_bytes=None,
         splits=(),
         launches=0,

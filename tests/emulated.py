@@ -15,7 +15,6 @@ from emulator.structs import TileFacts
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 
-FAMILIES = ("simt", "tiny", "sm80")
 ALL = (True, True, True)
 
 Sizes = tuple[int, int, int, int]  # B, T, I, O
@@ -82,14 +81,19 @@ def has_tf32(family: str) -> bool:
     return family == "sm80"
 
 
-KERNELS = [
-    Kernel(family, index, dtype, facts)
-    for family in FAMILIES
-    for dtype in cases.DTYPES
-    for index, facts in enumerate(
-        emulator.default_library().tiles(family, dtype, tf32=has_tf32(family))
-    )
-]
+def kernels_of(*families: str) -> list[Kernel]:
+    return [
+        Kernel(family, index, dtype, facts)
+        for family in families
+        for dtype in cases.DTYPES
+        for index, facts in enumerate(
+            emulator.default_library().tiles(family, dtype, tf32=has_tf32(family))
+        )
+    ]
+
+
+KERNELS = kernels_of("simt", "tiny", "sm80")
+SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe, and no gradients
 
 
 def torchs_bmm(a: Tensor, b: Tensor) -> Tensor:

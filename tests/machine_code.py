@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
 
-Opcodes = dict[str, dict[str, set[str]]]  # by architecture, then by the kernel's mangled name
+# By architecture, then by the kernel's mangled name: how often each instruction is there.
+Opcodes = dict[str, dict[str, Counter[str]]]
 
 # The product of a warp, by the operands' dtype; float32 is tfloat32 there.
 MMA = {
@@ -26,7 +28,7 @@ _LINE = re.compile(
 def opcodes_of(listing: Iterable[str]) -> Opcodes:
     """The instructions of each kernel that `cuobjdump -sass` lists, without their operands."""
     found: Opcodes = {}
-    arch, opcodes = "", set[str]()
+    arch, opcodes = "", Counter[str]()
     for line in listing:
         match = _LINE.match(line)
         if match is None:
@@ -34,13 +36,13 @@ def opcodes_of(listing: Iterable[str]) -> Opcodes:
         if match["arch"]:
             arch = match["arch"]
         elif match["name"]:
-            opcodes = found.setdefault(arch, {}).setdefault(match["name"], set())
+            opcodes = found.setdefault(arch, {}).setdefault(match["name"], Counter())
         else:
-            opcodes.add(match["opcode"])
+            opcodes[match["opcode"]] += 1
     return found
 
 
-def faults_of_tensor_core_kernel(opcodes: set[str], dtype: torch.dtype) -> list[str]:
+def faults_of_tensor_core_kernel(opcodes: Counter[str], dtype: torch.dtype) -> list[str]:
     """What a kernel that multiplies operands of the dtype lacks, and what it should not have."""
     needed = {
         MMA[dtype]: "products by tensor cores",
@@ -50,16 +52,48 @@ def faults_of_tensor_core_kernel(opcodes: set[str], dtype: torch.dtype) -> list[
     }
     if dtype.itemsize == 2:
         needed["LDSM.16.MT88.4"] = "fragments by whole matrices, transposed"
-    missing = [
+    others = {own for own in opcodes if own.startswith("HMMA") and own != MMA[dtype]}
+    return _missing(opcodes, needed) + _out_of_place(opcodes, others)
+
+
+def faults_of_wgmma_kernel(
+    opcodes: Counter[str], dtype: torch.dtype, columns: int, *, consumers: int, cluster: int
+) -> list[str]:
+    """The same of Hopper's kernels: every stage is one batch of products of so many columns."""
+    product = f"HGMMA.64x{columns}x16.F32" + (".BF16" if dtype is torch.bfloat16 else "")
+    needed = {
+        product: "products by a warpgroup",
+        "UTMALDG.3D": "fetches by TMA",
+        "UTMASTG.3D": "stores by TMA",
+        "SYNCS.PHASECHK.TRANS64.TRYWAIT": "waits at mbarriers",
+    }
+    if cluster > 1:
+        needed["UTMALDG.3D.MULTICAST"] = "fetches for the whole cluster"
+    if consumers > 1:
+        needed["USETMAXREG.DEALLOC"] = "registers given away"
+        needed["USETMAXREG.TRY_ALLOC"] = "registers taken over"
+    others = {own for own in opcodes if "MMA." in own and own != product}
+    faults = _missing(opcodes, needed) + _out_of_place(opcodes, others)
+    # The compiler waits for each product where it cannot tell that nobody looks at its sums.
+    for opcode, batches in ("WARPGROUP.ARRIVE", 1), ("WARPGROUP.DEPBAR.LE", 2):
+        if opcodes[opcode] != batches:
+            faults.append(f"{opcodes[opcode]} {opcode}, not {batches} (products one by one)")
+    return faults
+
+
+def _missing(opcodes: Counter[str], needed: dict[str, str]) -> list[str]:
+    return [
         f"no {opcode} ({what})"
         for opcode, what in needed.items()
         if not any(is_form_of(opcode, own) for own in opcodes)
     ]
-    others = {own for own in opcodes if own.startswith("HMMA") and own != MMA[dtype]}
+
+
+def _out_of_place(opcodes: Counter[str], others: set[str]) -> list[str]:
     spills = {own for own in opcodes if own.split(".")[0] in ("LDL", "STL")}
-    return missing + [f"{opcode} has no place there" for opcode in sorted(others | spills)]
+    return [f"{opcode} has no place there" for opcode in sorted(others | spills)]
 
 
 def is_form_of(opcode: str, own: str) -> bool:
-    """Whether it is the instruction, but for modifiers behind it; those of HMMA are its types."""
-    return own == opcode or (own.startswith(opcode + ".") and not opcode.startswith("HMMA"))
+    """Whether it is the instruction, but for modifiers behind it; those of MMAs are their types."""
+    return own == opcode or (own.startswith(opcode + ".") and "MMA." not in opcode)

@@ -22,7 +22,8 @@ if _ops.compiled is None:
 ARCHITECTURES = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 BY_NAME = {case.name: case for case in CASES}
 F32, BF16 = torch.float32, torch.bfloat16
-DTYPE_OF_KERNEL = {"simt": F32, "tiny": F32, "sm80": BF16}
+DTYPE_OF_KERNEL = {"simt": F32, "tiny": F32, "sm80": BF16}  # those that take any sizes
+KERNELS = (*DTYPE_OF_KERNEL, "sm90")
 OF_EVERY_KERNEL = pytest.mark.parametrize("kernel", DTYPE_OF_KERNEL)
 
 
@@ -49,15 +50,18 @@ def plan_of(b: int, t: int, i: int, o: int, arch: str = "sm_90", kernel: str = "
         ("SGEMM", "simt", "128x128"),
         ("LTSF electricity", "simt", "16x128"),  # B = 16
         ("LTSF traffic", "sm80", "16x128"),  # the same with tf32
-        ("rtdl NLinear, bf16", "sm80", "128x32"),  # O = 24
-        ("FBGEMM default", "sm80", None),
-        ("ads per-feature", "sm80", "128x64"),  # O = 64
-        ("MLA absorb, decode", "sm80", None),
+        ("rtdl NLinear, bf16", "sm90", "128x64"),  # O = 24
+        ("TabM packed, bf16", "sm90", "2x128x256"),
+        ("FBGEMM default", "sm80", None),  # O = 100 is no multiple of 8
+        ("ads tower", "sm90", "2x128x256"),
+        ("ads per-feature", "sm90", None),  # O = 64
+        ("MLA absorb, decode", "sm90", "64x128"),  # B = 64
         ("GEMV", "sm80", "16x128"),
-        ("weight stream B=8", "sm80", None),
-        ("weight stream B=64", "sm80", "64x64"),
+        ("weight stream B=8", "sm90", "64x256"),
+        ("weight stream B=64", "sm90", "64x256"),
+        ("pytorch #187093", "sm90", "128x256"),  # 5 tiles of rows: no whole clusters
+        ("compute", "sm90", "2x128x256"),
         ("I % 8 != 0", "sm80", None),
-        ("compute", "aten", None),  # wgmma
         ("float64", "aten", None),
     ],
 )
@@ -84,7 +88,8 @@ def test_float32_stays_with_this_package(case: Case, arch: str) -> None:
         assert kernels <= {"simt", "tiny"}
     if case.arithmetic == "float64":
         assert kernels <= {"simt", "tiny", "aten"}
-    assert kernels <= {"simt", "tiny", "sm80", "aten"}
+    assert kernels <= {"simt", "tiny", "sm80", "sm90", "aten"}
+    assert ("sm90" in kernels) <= (arch == "sm_90" and case.arithmetic in ("bfloat16", "float16"))
     assert (plan.architecture, plan.backward.architecture) == (arch, arch)
 
 
@@ -93,12 +98,14 @@ def test_the_least_estimate_wins_and_no_floor_is_undercut(case: Case) -> None:
     plan = explain_case(case)
     for told in (plan, plan.backward):
         assert told.floor_us < told.estimate_us
-        for kernel in DTYPE_OF_KERNEL:
+        for kernel in KERNELS:
             try:
                 with psd.use_kernel(kernel):
                     forced = explain_case(case)
             except ValueError:
                 continue
+            if told is plan.backward and kernel == "sm90":
+                continue  # it has none
             forced = forced if told is plan else forced.backward
             assert forced.kernel == kernel
             assert forced.estimate_us >= told.estimate_us
@@ -208,6 +215,26 @@ def test_splits_are_the_same_on_every_gpu(kernel: str) -> None:
         assert all(len(splits) == 1 for splits in splits_of_tile.values())
 
 
+def plan_of_sm90(b: int, t: int, i: int, o: int, arch: str = "sm_90") -> psd.Plan:
+    with psd.use_kernel("sm90"):
+        shapes = (b, t, i), (t, i, o)
+        return psd.explain(*(meta(*shape, dtype=BF16) for shape in shapes), arch=arch)
+
+
+def test_a_persistent_grid_splits_what_leaves_it_idle_and_never_into_second_turns() -> None:
+    plan = plan_of_sm90(64, 1, 8192, 64)  # one tile of whatever size
+    assert plan.splits == (32,)  # of at least 256 terms
+    assert plan.grid == (32 * plan.cluster, 1, 1)
+    assert (plan.launches, plan.workspace_bytes) == (2, 32 * 64 * 64 * 4)
+    halves = plan_of_sm90(64, 66, 4096, 64)
+    assert (halves.splits, halves.grid) == ((2,), (132, 1, 1))
+    for steps in 67, 128, 132, 300:
+        plan = plan_of_sm90(64, steps, 4096, 64)
+        assert (plan.splits, plan.launches) == ((1,), 1)
+        assert plan.grid == (min(steps, 132), 1, 1)
+    assert plan_of_sm90(64, 1, 256, 64).splits == (1,)
+
+
 def test_rows_that_differ_by_step_leave_sm80_and_split_nothing() -> None:
     library = emulator.default_library()
     x, weight = torch.ones(20, 2048, dtype=BF16), torch.ones(2, 2048, 8, dtype=BF16)
@@ -238,6 +265,17 @@ def test_reason_of_tensor_cores_names_both_shapes_of_a_tile() -> None:
     for tile in ("128x128", "128x64", "64x64", "128x32+64x64", "32x128+64x128"):
         assert f", sm80 {tile} " in backward.reason
     assert ", aten " in backward.reason and "not weighed" not in backward.reason
+
+
+def test_reason_says_why_hoppers_kernels_cannot_take_part() -> None:
+    def reason(o: int, arch: str = "sm_90") -> str:
+        return psd.explain(meta(9, 4, 64, dtype=BF16), meta(4, 64, o, dtype=BF16), arch=arch).reason
+
+    assert "; sm90: O = 77 is not a multiple of 8: TMA stores whole 16 bytes" in reason(77)
+    assert "; sm90 needs compute capability 9.0; this is sm_80" in reason(80, "sm_80")
+    assert "sm90 2x128x256 " in reason(80) and "; sm90" not in reason(80)
+    backward = psd.explain(meta(9, 4, 64), meta(4, 64, 80), arch="sm_90").backward
+    assert "; sm90 computes no gradients yet" in backward.reason
 
 
 def test_reason_says_what_was_asked_for() -> None:
@@ -317,7 +355,7 @@ def test_a_gpu_that_is_too_old_is_told_so() -> None:
     )
     assert _ops.compiled.why_not_built_for(75, "8.0+PTX;9.0a") == told.format("8.0+PTX;9.0a")
     built = _ops.compiled.build_info()["cuda_architectures"] or "no GPU"
-    for kernel in ("auto", *DTYPE_OF_KERNEL):
+    for kernel in ("auto", *KERNELS):
         with pytest.raises(ValueError) as refusal:
             plan_of(3, 4, 5, 6, arch="sm_75", kernel=kernel)
         assert str(refusal.value) == f"per_step_dense: {told.format(built)}"

@@ -45,7 +45,7 @@ def test_compiled_module() -> None:
         assert info["cuda"].split(".")[0] == torch.version.cuda.split(".")[0]
         assert told["float32 on CUDA"] == "simt or tiny, by the chooser's estimate"
         assert told["tf32 and other dtypes on CUDA"] == (
-            "simt, tiny, sm80 or aten, by the chooser's estimate"
+            "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
         )
     assert told["on the CPU"] == "aten (batched products of ATen)"
 

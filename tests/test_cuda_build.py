@@ -19,17 +19,24 @@ import cases
 import emulator
 import pytest
 import torch
-from emulated import KERNELS, Kernel
-from machine_code import Opcodes, faults_of_tensor_core_kernel, opcodes_of
+from emulated import KERNELS, SM90_KERNELS, Kernel
+from machine_code import (
+    Opcodes,
+    faults_of_tensor_core_kernel,
+    faults_of_wgmma_kernel,
+    opcodes_of,
+)
 
 from per_step_dense import _ops
 
 REGISTERS_OF_AN_SM = 64 * 1024
 REGISTERS_AT_A_TIME = 8  # a thread's are allocated so
 SMEM_RESERVED = 1024  # of every block, by the driver
-# Of an SM, by architecture; and what a block may have everywhere from sm_80 on (sm_86, sm_89).
+# Of an SM, by architecture; and what a block may have everywhere from sm_80 on (sm_86, sm_89), and
+# on Hopper.
 SMEM_OF_AN_SM = {"80": 164 * 1024, "90a": 228 * 1024}
-SMEM_OF_A_BLOCK = 99 * 1024
+SMEM_OF_A_BLOCK, SMEM_OF_HOPPERS_BLOCK = 99 * 1024, 227 * 1024
+HOPPER = "90a"
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,11 @@ class Launch:
     threads: int
     smem_bytes: int
     blocks_per_sm: int
-    multiplied: torch.dtype | None = None  # by tensor cores
+    multiplied: torch.dtype | None = None  # by mma.sync
+    hoppers: Kernel | None = None  # of the family that only Hopper runs
+
+    def runs_on(self, arch: str) -> bool:
+        return self.hoppers is None or arch == HOPPER
 
 
 # Kernels with an element a thread have no tile to say so.
@@ -109,6 +120,10 @@ def launches() -> dict[str, Launch]:
         for name, launch in launches_of(kernel):
             smem_bytes = max(launch.smem_bytes, found[name].smem_bytes if name in found else 0)
             found[name] = replace(launch, smem_bytes=smem_bytes)
+    for kernel in SM90_KERNELS:
+        kernel.forward(*cases.of_sizes(3, 2, 16, 8, kernel.dtype, "cpu"))
+        plan, (name,) = emulator.default_library().plan, emulator.default_library().kernels
+        found[name] = Launch(plan.threads, plan.smem_bytes, 1, hoppers=kernel)
     return found
 
 
@@ -170,16 +185,45 @@ def test_kernels_of_tensor_cores_are_made_of_their_instructions(opcodes, compile
                 assert faults_of_tensor_core_kernel(own, dtype) == [], f"{name}, sm_{arch}"
 
 
+def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):
+    if HOPPER not in opcodes:
+        pytest.skip("the module was not built for sm_90a")
+    of_hopper = {name: launch.hoppers for name, launch in launches.items() if launch.hoppers}
+    assert len(of_hopper) == len(SM90_KERNELS)
+    for name, kernel in of_hopper.items():
+        facts = kernel.facts
+        consumers = facts.threads // 128 - 1
+        faults = faults_of_wgmma_kernel(
+            opcodes[HOPPER][name],
+            kernel.dtype,
+            facts.block_n,
+            consumers=consumers,
+            cluster=facts.cluster,
+        )
+        assert faults == [], name
+
+
+def test_elsewhere_hoppers_kernels_do_nothing_but_stop(opcodes, launches):
+    for arch, kernels in opcodes.items():
+        for name, own in kernels.items():
+            if not launches[name].runs_on(arch):
+                assert own["BPT.TRAP"] > 0, f"{name}, sm_{arch}"
+                assert sum(own.values()) < 50
+
+
 def test_as_many_blocks_fit_an_sm_as_the_tile_is_tuned_for(compiled, launches):
     for arch, kernels in compiled.items():
         for name, taken in kernels.items():
             launch = launches[name]
+            if not launch.runs_on(arch):
+                continue
             registers = -(-taken.registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME
             all_registers = registers * launch.threads * launch.blocks_per_sm
             assert all_registers <= REGISTERS_OF_AN_SM, f"{taken.registers}: {name}, sm_{arch}"
 
             smem_bytes = taken.smem_bytes + launch.smem_bytes
-            assert smem_bytes <= SMEM_OF_A_BLOCK, f"{name}, sm_{arch}"
+            most = SMEM_OF_HOPPERS_BLOCK if launch.hoppers else SMEM_OF_A_BLOCK
+            assert smem_bytes <= most, f"{name}, sm_{arch}"
             of_an_sm = SMEM_OF_AN_SM.get(arch, min(SMEM_OF_AN_SM.values()))
             of_all = (smem_bytes + SMEM_RESERVED) * launch.blocks_per_sm
             assert of_all <= of_an_sm, f"{smem_bytes} bytes: {name}, sm_{arch}"

@@ -209,10 +209,19 @@ def test_text_of_a_cpu_plan() -> None:
     )
 
 
+def test_text_of_a_plan_with_clusters() -> None:
+    plan = explain_shapes.explain_case(next(case for case in CASES if case.name == "compute"))
+    assert (plan.kernel, plan.tile, plan.stages, plan.cluster) == ("sm90", "2x128x256", 3, 2)
+    assert plan.grid == (132, 1, 1)
+    headline, _, pipeline, *_ = str(plan).splitlines()
+    assert headline.startswith("sm90 2x128x256 on sm_90: 1 launch, 132 blocks of 384 threads, ")
+    assert pipeline == "  pipeline  3 stages, clusters of 2"
+
+
 def test_text_of_a_kernel_plan() -> None:
     with psd.use_kernel("simt"):
         plan = psd.explain(meta(64, 1, 8192), meta(1, 8192, 64), arch="sm_90")
-    headline, work, time, *_ = str(plan).splitlines()
+    headline, work, pipeline, time, *_ = str(plan).splitlines()
     (splits,) = plan.splits
     assert headline == (
         f"simt {plan.tile} on sm_90: 2 launches, {plan.grid[0]} blocks of {plan.threads} threads, "
@@ -222,6 +231,7 @@ def test_text_of_a_kernel_plan() -> None:
     assert work == (
         f"  work      0.0671 GFLOP, 4.21 MB, sums split by {splits}, workspace {megabytes:.3g} MB"
     )
+    assert pipeline == f"  pipeline  {plan.stages} stages"
     assert time == (
         f"  time      {plan.floor_us:.3g} us floor, {plan.estimate_us:.3g} us estimated"
     )

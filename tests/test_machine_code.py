@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from machine_code import MMA, faults_of_tensor_core_kernel, opcodes_of
+from machine_code import (
+    MMA,
+    faults_of_tensor_core_kernel,
+    faults_of_wgmma_kernel,
+    opcodes_of,
+)
 
 # As cuobjdump writes it, with nothing but what the check asks for.
 LISTING = """
@@ -49,11 +54,14 @@ def test_listing_is_read_by_architecture_and_kernel() -> None:
         "80": ["forward_kernel"],
         "90a": ["another_kernel"],
     }
-    assert found["90a"]["another_kernel"] == {"EXIT"}
-    assert found["80"]["forward_kernel"] == {
-        *("MOV", "LDGSTS.E.BYPASS.128.ZFILL", "LDGSTS.E.64.ZFILL", "LDSM.16.M88.4"),
-        *("LDSM.16.MT88.4", "HMMA.16816.F32", "STG.E.128"),
-    }
+    assert found["90a"]["another_kernel"] == {"EXIT": 1}
+    assert found["80"]["forward_kernel"] == dict.fromkeys(
+        (
+            *("MOV", "LDGSTS.E.BYPASS.128.ZFILL", "LDGSTS.E.64.ZFILL", "LDSM.16.M88.4"),
+            *("LDSM.16.MT88.4", "HMMA.16816.F32", "STG.E.128"),
+        ),
+        1,
+    )
 
 
 @pytest.mark.parametrize("dtype", MMA, ids=str)
@@ -97,3 +105,69 @@ def test_tfloat32_is_not_transposed_by_ldmatrix() -> None:
 def test_fault_in_the_machine_code_is_noticed(old: str, new: str, fault: list[str]) -> None:
     assert old in LISTING
     assert faults(LISTING.replace(old, new)) == fault
+
+
+# The same of Hopper's.
+HOPPERS = """
+arch = sm_90a
+		Function : forward_kernel
+        /*0010*/                   USETMAXREG.DEALLOC.CTAPOOL 0x28 ;               /* 0x0000 */
+        /*0020*/                   USETMAXREG.TRY_ALLOC.CTAPOOL UP0, 0xe8 ;        /* 0x0000 */
+        /*0030*/                   SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [UR12], R2 ; /* 0x0000 */
+        /*0040*/                   UTMALDG.3D [UR8], [UR4], desc[UR10] ;           /* 0x0000 */
+        /*0050*/                   UTMALDG.3D.MULTICAST [UR8], [UR4], UR9 ;        /* 0x0000 */
+        /*0060*/                   WARPGROUP.ARRIVE ;                              /* 0x0000 */
+        /*0070*/                   HGMMA.64x256x16.F32.BF16 R24, gdesc[UR12], R24 ; /* 0x0000 */
+        /*0080*/                   WARPGROUP.DEPBAR.LE gsb0, 0x1 ;                 /* 0x0000 */
+        /*0090*/                   WARPGROUP.DEPBAR.LE gsb0, 0x0 ;                 /* 0x0000 */
+        /*00a0*/                   UTMASTG.3D [UR4], [UR8] ;                       /* 0x0000 */
+"""
+
+
+def faults_of_hoppers(
+    listing: str, dtype: torch.dtype = torch.bfloat16, consumers: int = 2, cluster: int = 2
+) -> list[str]:
+    opcodes = opcodes_of(listing.splitlines())["90a"]["forward_kernel"]
+    return faults_of_wgmma_kernel(opcodes, dtype, 256, consumers=consumers, cluster=cluster)
+
+
+def test_hoppers_kernel_with_all_there_must_be_has_no_fault() -> None:
+    assert faults_of_hoppers(HOPPERS) == []
+    assert faults_of_hoppers(HOPPERS.replace("F32.BF16", "F32"), torch.float16) == []
+    alone = HOPPERS.replace("USETMAXREG", "NOP").replace("UTMALDG.3D.MULTICAST", "NOP")
+    assert faults_of_hoppers(alone, consumers=1, cluster=1) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("HGMMA.64x256x16.F32.BF16", "FFMA", ["no HGMMA.64x256x16.F32.BF16 (products by a warpgr"]),
+        (
+            "HGMMA.64x256x16.F32.BF16",
+            "HGMMA.64x256x16.F32",
+            ["no HGMMA.64x256x16.F32.BF16 (pr", "HGMMA.64x256x16.F32 has no place there"],
+        ),
+        (
+            "HGMMA.64x256x16.F32.BF16",
+            "HGMMA.64x128x16.F32.BF16",
+            ["no HGMMA.64x256x16.F32.BF16 (pr", "HGMMA.64x128x16.F32.BF16 has no place there"],
+        ),
+        ("UTMALDG.3D.MULTICAST", "UTMALDG.3D", ["no UTMALDG.3D.MULTICAST (fetches for the whole"]),
+        ("UTMASTG.3D", "STG.E.128", ["no UTMASTG.3D (stores by TMA)"]),
+        ("USETMAXREG.DEALLOC", "NOP", ["no USETMAXREG.DEALLOC (registers given away)"]),
+        ("USETMAXREG.TRY_ALLOC", "NOP", ["no USETMAXREG.TRY_ALLOC (registers taken over)"]),
+        ("SYNCS.PHASECHK", "NOP", ["no SYNCS.PHASECHK.TRANS64.TRYWAIT (waits at mbarriers)"]),
+        ("UTMASTG.3D [", "STL [R1],", ["no UTMASTG.3D (stores by TMA)", "STL has no place there"]),
+        ("WARPGROUP.ARRIVE", "NOP", ["0 WARPGROUP.ARRIVE, not 1 (products one by one)"]),
+        (
+            "UTMASTG.3D [UR4], [UR8] ;",
+            "UTMASTG.3D ;\n        /*00b0*/    WARPGROUP.DEPBAR.LE gsb0, 0x0 ;",
+            ["3 WARPGROUP.DEPBAR.LE, not 2 (products one by one)"],
+        ),
+    ],
+)
+def test_fault_in_hoppers_machine_code_is_noticed(old: str, new: str, fault: list[str]) -> None:
+    assert old in HOPPERS
+    found = faults_of_hoppers(HOPPERS.replace(old, new))
+    assert len(found) == len(fault)
+    assert all(own.startswith(text) for own, text in zip(found, fault, strict=True))

@@ -21,8 +21,8 @@ if _ops.compiled is None:
     pytest.skip("needs the compiled module", allow_module_level=True)
 
 ops = torch.ops.per_step_dense
-NAMES = ["auto", "reference", "simt", "tiny", "sm80"]
-LISTED = "auto, reference, simt, tiny, sm80"
+NAMES = ["auto", "reference", "simt", "tiny", "sm80", "sm90"]
+LISTED = "auto, reference, simt, tiny, sm80, sm90"
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_it_belongs_to_the_thread() -> None:
     assert seen == ["auto"]
 
 
-@pytest.mark.parametrize("name", ["sm90", "aten", "cublas", "", "Simt"])
+@pytest.mark.parametrize("name", ["sm100", "aten", "cublas", "", "Simt"])
 def test_unknown_name(name: str) -> None:
     expected = f"per_step_dense: kernel must be one of {LISTED}; got {name!r}"
     with pytest.raises(ValueError) as refusal:
@@ -181,7 +181,7 @@ def test_reference_gradients(device: torch.device, activation: str | None) -> No
     torch.testing.assert_close(twice, torch.autograd.grad(expected[1].square().sum(), args.x))
 
 
-@pytest.mark.parametrize("name", ["auto", "simt", "tiny", "sm80"])
+@pytest.mark.parametrize("name", ["auto", "simt", "tiny", "sm80", "sm90"])
 def test_all_backwards_are_given_the_family_of_their_forward(name: str) -> None:
     args = small("meta")
     with psd.use_kernel(name):
@@ -211,7 +211,7 @@ def test_the_backward_keeps_the_family_of_its_forward(gpu: torch.device) -> None
 
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
-@pytest.mark.parametrize("name", ["simt", "tiny", "sm80"])
+@pytest.mark.parametrize("name", ["simt", "tiny", "sm80", "sm90"])
 def test_kernels_refuse_the_cpu(name: str, grad: bool) -> None:
     args = small(grad=grad)
     expected = f"per_step_dense: use_kernel('{name}') needs CUDA tensors; x is on cpu"
@@ -301,6 +301,46 @@ def test_sm80_takes_any_sizes_and_strides(dtype: torch.dtype) -> None:
     with psd.use_kernel("sm80"):
         plan = psd.explain(x, weight, arch="sm_90")
     assert (plan.kernel, plan.backward.kernel) == ("sm80", "sm80")
+
+
+@pytest.mark.parametrize(
+    ("i", "o", "told"),
+    [
+        (131, 80, "I = 131 is not a multiple of 8: TMA needs 16-byte strides"),
+        (128, 77, "O = 77 is not a multiple of 8: TMA stores whole 16 bytes"),
+    ],
+)
+def test_sm90_refuses_what_tma_cannot_describe(i: int, o: int, told: str) -> None:
+    args = [
+        torch.empty(shape, dtype=torch.bfloat16, device="meta") for shape in ((9, 4, i), (4, i, o))
+    ]
+    with pytest.raises(ValueError) as refusal, psd.use_kernel("sm90"):
+        psd.explain(*args, arch="sm_90")
+    assert str(refusal.value) == f"per_step_dense: use_kernel('sm90') cannot take this call: {told}"
+
+
+def test_sm90_refuses_other_architectures() -> None:
+    args = [
+        torch.empty(shape, dtype=torch.bfloat16, device="meta")
+        for shape in ((9, 4, 16), (4, 16, 8))
+    ]
+    with (
+        psd.use_kernel("sm90"),
+        pytest.raises(ValueError, match=r"compute capability 9\.0; this is sm_80"),
+    ):
+        psd.explain(*args, arch="sm_80")
+
+
+def test_gradients_of_sm90_are_found_by_the_chooser() -> None:
+    args = [
+        torch.empty(shape, dtype=torch.bfloat16, device="meta")
+        for shape in ((512, 8, 512), (8, 512, 512))
+    ]
+    with psd.use_kernel("sm90"):
+        plan = psd.explain(*args, arch="sm_90")
+    assert plan.kernel == "sm90"
+    assert plan.backward == psd.explain(*args, arch="sm_90").backward
+    assert plan.backward.kernel != "sm90"
 
 
 # torch.compile

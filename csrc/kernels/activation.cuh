@@ -56,6 +56,35 @@ __device__ __forceinline__ Real activate(Activation activation, Real z) {
   return z;
 }
 
+namespace detail {
+template <Activation kActivation, class Real, int kCount>
+__device__ __forceinline__ void activate_all(Real (&values)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) values[i] = activate(kActivation, values[i]);
+}
+}  // namespace detail
+
+// Many values in registers: one branch for all of them, not one each.
+template <class Real, int kCount>
+__device__ __forceinline__ void activate_all(Activation activation, Real (&values)[kCount]) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return detail::activate_all<Activation::kRelu>(values);
+    case Activation::kGelu:
+      return detail::activate_all<Activation::kGelu>(values);
+    case Activation::kGeluTanh:
+      return detail::activate_all<Activation::kGeluTanh>(values);
+    case Activation::kSilu:
+      return detail::activate_all<Activation::kSilu>(values);
+    case Activation::kTanh:
+      return detail::activate_all<Activation::kTanh>(values);
+    case Activation::kSigmoid:
+      return detail::activate_all<Activation::kSigmoid>(values);
+  }
+}
+
 // dy * activation'(.), where saved is z for the activations that differentiate from z, else y.
 template <class Real>
 __device__ __forceinline__ Real activation_gradient(Activation activation, Real dy, Real saved) {

@@ -19,8 +19,17 @@ cudaError_t launch(void (*kernel)(Params), const LaunchShape& shape, Params para
     if (status != cudaSuccess) return status;
   }
   void* arguments[] = {&params};
-  return cudaLaunchKernel(function, dim3(shape.blocks), dim3(shape.threads), arguments,
-                          shape.smem_bytes, stream);
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {shape.cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.blocks);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = shape.smem_bytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = shape.cluster > 1 ? 1 : 0;  // sm_80 knows of none
+  return cudaLaunchKernelExC(&config, function, arguments);
 }
 
 }  // namespace per_step_dense

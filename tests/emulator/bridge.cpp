@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "choose_kernel.h"
 #include "families.h"
 #include "kernels/activation_backward.h"
+#include "problem_text.h"
 #include "runtime/fiber.h"
 #include "workspace.h"
 
@@ -137,7 +139,7 @@ void run(const Problem& problem, const KernelRequest& request, size_t schedule,
     report = {};
     std::snprintf(report.kind, sizeof report.kind, "choice");
     std::snprintf(report.message, sizeof report.message, "no kernel does what is asked for: %s",
-                  per_step_dense::why_not(problem, request.family).c_str());
+                  emulator::why_not(problem, request).c_str());
     return;
   }
   decision.plan = per_step_dense::plan_of(problem, decision.choice);
@@ -146,7 +148,13 @@ void run(const Problem& problem, const KernelRequest& request, size_t schedule,
   views.add(workspace.view());
   const auto call = [&] {
     const cudaError_t error = emulator::launch(problem, decision.choice, workspace.data(), nullptr);
-    if (error == cudaSuccess) check_plan(decision.plan);
+    if (error == cudaSuccess) {
+      check_plan(decision.plan);
+    } else {
+      const std::string text = per_step_dense::text_of(problem, decision.choice) +
+                               " cannot be launched: CUDA error " + std::to_string(error);
+      emulator::this_session().record_failure("host", text.c_str());
+    }
     if (!workspace.has_intact_guards()) {
       emulator::this_session().record_failure("guard", "something wrote beside the workspace");
     }

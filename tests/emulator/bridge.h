@@ -18,6 +18,7 @@ struct KernelRequest {
   int32_t tile;          // -1: let the chooser decide
   int32_t splits[2];     // by Product; 0: let the chooser decide
   int32_t architecture;  // 90 for sm_90
+  int32_t sms;           // of a persistent grid; 0: as many as the architecture has
 };
 
 // What became of it.
@@ -31,6 +32,7 @@ struct TileFacts {
   int32_t block_m, block_n, block_k;  // tiny has no block_k: the terms a thread loads at a time
   int32_t weight_m, weight_n;         // grad-weight's, where its tile is another
   int32_t threads, blocks_per_sm;
+  int32_t cluster, stages;  // of a persistent grid; elsewhere 0
   char name[24];
 };
 

@@ -34,6 +34,7 @@ SOURCE_PATTERNS = (
     "csrc/choose_kernel.cpp",
     "csrc/cost_*.cpp",
     "csrc/architecture.cpp",
+    "csrc/problem_text.cpp",
     f"{EMULATOR}/kernels/*.cu",
     f"{EMULATOR}/*.cpp",
 )

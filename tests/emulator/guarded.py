@@ -14,9 +14,9 @@ LAYOUTS = ("contiguous", "padded", "strided", "transposed")
 class GuardedOutput:
     """A tensor full of NaN, between two bands of NaN and with NaN in its gaps.
 
-    Its layout is "contiguous", "padded" (rows begin at multiples of 16 bytes and may end anywhere),
-    "strided" (every other element) or "transposed" (the last two dimensions lie in memory the other
-    way round).
+    Its layout is "contiguous", "padded" (rows begin at multiples of 16 bytes, end anywhere and
+    leave a gap), "strided" (every other element) or "transposed" (the last two dimensions lie in
+    memory the other way round).
     """
 
     def __init__(

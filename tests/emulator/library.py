@@ -45,7 +45,8 @@ class Library:
 
     forward and backward also take what a caller may wish of the chooser: `kernel`, a name of
     `families`; `tile`, an index into its tiles, -1 for any; `splits`, of the forward's or
-    grad-input's sum and of grad-weight's, 0 for any; `arch`, 90 for sm_90. With `tf32`, products of
+    grad-input's sum and of grad-weight's, 0 for any; `arch`, 90 for sm_90; `sms`, the
+    multiprocessors that a persistent grid fills, 0 for the architecture's. With `tf32`, products of
     float32 may round to tfloat32.
 
     With `rows`, the first row and the count of each step, the tensors of the batch have no steps:
@@ -262,8 +263,9 @@ class Library:
         tile: int = -1,
         splits: tuple[int, int] = (0, 0),
         arch: int = 90,
+        sms: int = 0,
     ) -> structs.KernelRequest:
-        return structs.KernelRequest(self.families.index(kernel), tile, splits, arch)
+        return structs.KernelRequest(self.families.index(kernel), tile, splits, arch, sms)
 
     def _run(
         self,

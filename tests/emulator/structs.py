@@ -83,6 +83,7 @@ class KernelRequest(ctypes.Structure):
         ("tile", ctypes.c_int32),
         ("splits", ctypes.c_int32 * 2),
         ("architecture", ctypes.c_int32),
+        ("sms", ctypes.c_int32),
     )
 
 
@@ -91,6 +92,7 @@ class Choice(ctypes.Structure):
         ("family", ctypes.c_int32),
         ("tile", ctypes.c_int32),
         ("splits", ctypes.c_int32 * 2),
+        ("sms", ctypes.c_int32),
     )
 
 
@@ -125,6 +127,8 @@ class TileFacts(ctypes.Structure):
         ("weight_n", ctypes.c_int32),
         ("threads", ctypes.c_int32),
         ("blocks_per_sm", ctypes.c_int32),
+        ("cluster", ctypes.c_int32),
+        ("stages", ctypes.c_int32),
         ("name", ctypes.c_char * 24),
     )
 

@@ -12,6 +12,7 @@ from .row_ranges import ROW_RANGE_FAULTS
 from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
+from .sm90 import SM90_FAULTS
 from .tiled import TILED_FAULTS
 from .tiny import TINY_FAULTS
 
@@ -20,6 +21,7 @@ PACKAGE_FAULTS = {
     **TILED_FAULTS,
     **TINY_FAULTS,
     **SM80_FAULTS,
+    **SM90_FAULTS,
     **ROW_RANGE_FAULTS,
     **SHARED_FAULTS,
 }

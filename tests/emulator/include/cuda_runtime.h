@@ -14,6 +14,7 @@
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
+#define __CUDA_ARCH_FEAT_SM90_ALL  // as when nvcc compiles for sm_90a
 
 #define threadIdx (::emulator::thread_index())
 #define blockIdx (::emulator::block_index())

@@ -10,12 +10,14 @@ from __future__ import annotations
 from .runs import Scenario, activation_backward, relative_error
 from .simt import SIMT_SCENARIOS
 from .sm80 import SM80_SCENARIOS
+from .sm90 import SM90_SCENARIOS
 from .tiny import TINY_SCENARIOS
 
 SCENARIOS: dict[str, Scenario] = {
     **SIMT_SCENARIOS,
     **TINY_SCENARIOS,
     **SM80_SCENARIOS,
+    **SM90_SCENARIOS,
     "activation_backward": activation_backward,
 }
 

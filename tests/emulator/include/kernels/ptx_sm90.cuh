@@ -13,7 +13,6 @@ namespace per_step_dense::ptx {
 inline bool elect_sync() { return ::emulator::elect_one(0xffffffffu); }
 
 inline void bar_sync(int barrier, int threads) { ::emulator::named_barrier_sync(barrier, threads); }
-// Only the emulator's own kernels use this one.
 inline void bar_arrive(int barrier, int threads) {
   ::emulator::named_barrier_arrive(barrier, threads);
 }

@@ -1,0 +1,33 @@
+// The compile-time values of a kernel.
+#pragma once
+
+#include "kernels/scalar.cuh"
+#include "kernels/sm90/shared_storage.h"
+
+namespace per_step_dense::sm90 {
+
+template <class Scalar_, class Tile_>
+struct Config : Tile_ {
+  using Scalar = Scalar_;
+  using Tile = Tile_;
+
+  // A consumer's sums: kBlocksM times 64 rows, of which each thread has kAccums.
+  static constexpr int kBlocksM = Tile::kConsumerRows / kWgmmaRows;
+  static constexpr int kAccums = Tile::kBlockN / 2;
+
+  // The barriers of a stage: its fetching thread says what it is full of; the warps that have read
+  // it say that it is empty, to every block that fetches for them.
+  static constexpr int kReaders = 4 * (Tile::kPingpong ? 1 : Tile::kConsumers) * Tile::kCluster;
+
+  // What the compiler may give every thread, and what the roles make of it. A lone consumer has
+  // enough from the start.
+  static constexpr bool kSharesRegisters = Tile::kConsumers > 1;
+  static constexpr int kEntryRegisters = 65536 / Tile::kThreads / 8 * 8;
+  static constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
+  static_assert(!kSharesRegisters || (kProducerRegisters + Tile::kConsumers * kConsumerRegisters) *
+                                             kWarpgroupThreads <=
+                                         kEntryRegisters * Tile::kThreads,
+                "or setmaxnreg.inc waits for ever");
+};
+
+}  // namespace per_step_dense::sm90

@@ -1,0 +1,20 @@
+// Launching a work by the kernels of one element type. Each type has a source file of its own, so
+// that they compile side by side.
+#pragma once
+
+#include "kernels/launch.cuh"
+#include "kernels/sm90/gemm.cuh"
+
+namespace per_step_dense::sm90 {
+
+template <class Scalar>
+cudaError_t launch_forward(const ForwardParams& params, const LaunchShape& shape, int tile,
+                           cudaStream_t stream) {
+  cudaError_t status = cudaErrorInvalidValue;
+  visit_type_at(Tiles{}, tile, [&](auto type) {
+    status = launch(forward_kernel<Scalar, decltype(type)>, shape, params, stream);
+  });
+  return status;
+}
+
+}  // namespace per_step_dense::sm90

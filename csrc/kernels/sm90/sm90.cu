@@ -1,0 +1,68 @@
+// Host code of the family: a problem becomes work and tensor maps, the work launches.
+#include "kernels/scalar.cuh"
+#include "kernels/sm90/boxes.h"
+#include "kernels/sm90/params.h"
+#include "kernels/sm90/plan.h"
+#include "kernels/sm90/sm90.h"
+#include "kernels/sm90/tensor_map.h"
+#include "kernels/sm90/tiles.h"
+#include "kernels/sm90/work.h"
+#include "kernels/split_sum.h"
+
+namespace per_step_dense::sm90 {
+
+// Defined per element type in files of their own.
+template <class Scalar>
+cudaError_t launch_forward(const ForwardParams& params, const LaunchShape& shape, int tile,
+                           cudaStream_t stream);
+
+namespace {
+
+// Where the sum is split, outputs are parts, which consumers store themselves.
+cudaError_t encode_tensor_maps(const ForwardBoxes& boxes, bool is_split, ForwardParams& params) {
+  struct Wanted {
+    const BoxedTensor& tensor;
+    CUtensorMap& map;
+    bool is_wanted;
+  };
+  for (const Wanted& wanted :
+       {Wanted{boxes.x, params.x, true}, Wanted{boxes.weight, params.weight, true},
+        Wanted{boxes.y, params.y, !is_split},
+        Wanted{boxes.z, params.z, !is_split && boxes.z.data}}) {
+    if (!wanted.is_wanted) continue;
+    const cudaError_t status = encode_tensor_map(wanted.tensor, wanted.map);
+    if (status != cudaSuccess) return status;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t launch(const ForwardParams& params, const LaunchShape& shape, DType dtype, int tile,
+                   cudaStream_t stream) {
+  return dtype == DType::kFloat16 ? launch_forward<__half>(params, shape, tile, stream)
+                                  : launch_forward<__nv_bfloat16>(params, shape, tile, stream);
+}
+
+}  // namespace
+
+cudaError_t forward(const ForwardProblem& problem, const Choice& choice, void* workspace,
+                    cudaStream_t stream) {
+  if (!is_tile(choice.tile) || !why_not(problem).empty()) return cudaErrorInvalidValue;
+  const ForwardWork work = forward_work(problem, choice, workspace);
+  if (work.plan.launches == 0) return cudaSuccess;
+  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile));
+  ForwardParams params{};
+  params.gemm = work.gemm;
+  params.order = work.order;
+  params.is_split = work.is_split;
+  params.part_elems = work.part_elems;
+  params.x_has_steps = boxes.x_has_steps;
+  params.weight_has_steps = boxes.weight_has_steps;
+  params.reads_weight_once = work.order.rows_of_tiles == 1 && boxes.weight_has_steps;
+  cudaError_t status = encode_tensor_maps(boxes, work.is_split, params);
+  if (status == cudaSuccess) {
+    status = launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
+  }
+  return status == cudaSuccess ? add_up_splits(problem.dtype, work.sums, stream) : status;
+}
+
+}  // namespace per_step_dense::sm90

@@ -1,0 +1,76 @@
+"""Scenarios of the family `sm90`. Few multiprocessors, so that a block computes several tiles."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..library import Library
+from .runs import New, Scenario, forward_of_rows, wrong_forward
+
+HALF, BRAIN = torch.float16, torch.bfloat16
+CLUSTERS, LARGE, CLUSTERS_BY_TURNS, BY_TURNS, NARROW, WIDE, MIDDLE, SMALL = range(8)
+
+
+def forward_of_repeated_steps(library: Library, schedule: str, **wishes: Any) -> str:
+    """All steps have one weight, and rows of x that overlap; then one x, and a weight each."""
+    new = New(HALF)
+    windows, weight, bias = new(70, 40).unfold(1, 16, 8), new(16, 72), new(4, 72)
+    shared = weight.expand(4, 16, 72)
+    return wrong_forward(library, schedule, windows, shared, bias, **wishes) or wrong_forward(
+        library, schedule, new(70, 1, 16).expand(70, 4, 16), new(4, 16, 72), bias, **wishes
+    )
+
+
+def forward_of_strides(library: Library, schedule: str, **wishes: Any) -> str:
+    """Gaps on every side of x and of the weight, a bias whose steps lie inside."""
+    new = New(BRAIN)
+    x, weight = new(71, 4, 48)[1:, ::2, 8:-8], new(4, 33, 88)[::2, :-1, 8:-8]
+    return wrong_forward(library, schedule, x, weight, new(72, 2).t(), **wishes)
+
+
+def _of_sm90(
+    tile: int,
+    sizes: tuple[int, int, int],
+    dtype: torch.dtype = HALF,
+    sms: int = 1,
+    splits: int = 1,
+    **arguments: Any,
+) -> Scenario:
+    return partial(
+        forward_of_rows,
+        dtype=dtype,
+        sizes=sizes,
+        pitch=8,
+        kernel="sm90",
+        tile=tile,
+        sms=sms,
+        splits=(splits, 1),
+        **arguments,
+    )
+
+
+SM90_SCENARIOS: dict[str, Scenario] = {
+    "sm90 forward": _of_sm90(SMALL, (70, 648, 72)),
+    "sm90 forward of bfloat16": _of_sm90(SMALL, (70, 72, 72), BRAIN),
+    "sm90 forward of a few blocks": _of_sm90(SMALL, (70, 72, 72), sms=3),
+    "sm90 forward of wide tiles": _of_sm90(WIDE, (70, 328, 200)),
+    "sm90 forward by turns": _of_sm90(NARROW, (140, 200, 72)),
+    "sm90 forward by turns of long sums": _of_sm90(BY_TURNS, (10, 392, 136)),
+    "sm90 forward of two consumers": _of_sm90(LARGE, (140, 264, 264)),
+    "sm90 forward by clusters": _of_sm90(CLUSTERS, (300, 264, 264)),
+    "sm90 forward by clusters that take turns": _of_sm90(CLUSTERS_BY_TURNS, (140, 392, 136)),
+    "sm90 forward of many columns": _of_sm90(SMALL, (140, 40, 2184)),
+    "sm90 forward of long rows": _of_sm90(SMALL, (140, 584, 2184), sms=3),
+    "sm90 forward into padded rows": _of_sm90(NARROW, (70, 40, 72), outputs="padded"),
+    "sm90 split forward": _of_sm90(SMALL, (70, 200, 72), splits=3),
+    "sm90 split forward by turns": _of_sm90(BY_TURNS, (140, 200, 136), splits=2),
+    "sm90 forward of repeated steps": partial(
+        forward_of_repeated_steps, kernel="sm90", tile=SMALL, sms=2, splits=(1, 1)
+    ),
+    "sm90 forward of strides": partial(
+        forward_of_strides, kernel="sm90", tile=SMALL, sms=2, splits=(1, 1)
+    ),
+}
