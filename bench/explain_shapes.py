@@ -81,6 +81,8 @@ def describe(plan: psd.Plan) -> list[str]:
     """The kernel, its times, and how far they are apart."""
     assert plan.floor_us is not None and plan.estimate_us is not None  # CUDA plans have both
     kernel = plan.kernel if plan.tile is None else f"{plan.kernel} {plan.tile}"
+    if plan.stages is not None:
+        kernel += f", {plan.stages} stages"
     if any(count > 1 for count in plan.splits):
         kernel += f", split {'/'.join(map(str, plan.splits))}"
     ratio = plan.estimate_us / plan.floor_us

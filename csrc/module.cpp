@@ -39,6 +39,13 @@ std::string set_kernel(const std::string& name) {
   return name_of(exchange_kernel_in_force(parse_kernel(name)));
 }
 
+std::string why_no_sm90_on(int capability, const std::string& built, bool has_tensor_maps) {
+  Architecture architecture{};
+  architecture.capability = capability;
+  architecture.sm90 = sm90_support(capability, built, has_tensor_maps);
+  return why_no_sm90(architecture);
+}
+
 py::dict as_dict(const Explanation& told) {
   py::dict fields;
   fields["kernel"] = told.kernel;
@@ -100,6 +107,10 @@ PYBIND11_MODULE(_C, m) {
         "Why kernels built for `built`, such as '8.0+PTX;9.0a', cannot run on a GPU of this "
         "capability (90 for 9.0); empty where they can.",
         py::arg("capability"), py::arg("built"));
+  m.def("why_no_sm90", &why_no_sm90_on,
+        "Why Hopper's kernels do not run on a GPU of this capability in a module built for `built`, "
+        "with a driver that encodes tensor maps or not; empty where they do.",
+        py::arg("capability"), py::arg("built"), py::arg("has_tensor_maps"));
   m.def("plan_repeatedly", torch::wrap_pybind_function(&plan_and_describe),
         "Chooses a forward's kernel `repeats` times, to be timed from outside; returns kernel, "
         "tile, splits and workspace_bytes.",

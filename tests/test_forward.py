@@ -71,6 +71,32 @@ def test_every_kernel_that_is_asked_for_matches_fp64(
         assert_matches(args, "gelu")
 
 
+HOPPERS_SIZES = [
+    *((1, 3, 8, 8), (3, 70, 16, 24), (64, 2, 128, 256), (128, 40, 64, 64), (200, 3, 264, 136)),
+    *((1000, 2, 1024, 24), (512, 5, 192, 512), (640, 32, 512, 1024), (70, 1, 4096, 64)),
+]
+
+
+@ALL_ACTIVATIONS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=dtype_id)
+@pytest.mark.parametrize("sizes", HOPPERS_SIZES, ids=str)
+def test_hoppers_kernels_match_fp64(
+    gpu: torch.device,
+    dtype: torch.dtype,
+    activation: str | None,
+    sizes: tuple[int, int, int, int],
+) -> None:
+    if torch.cuda.get_device_capability(gpu) != (9, 0):
+        pytest.skip("sm90 needs compute capability 9.0")
+    args = of_sizes(*sizes, dtype, gpu)
+    with psd.use_kernel("sm90"):
+        assert_matches(args, activation)
+        assert_matches(args._replace(bias=None), activation)
+        # A shared weight, and one x for all steps.
+        assert_matches(args._replace(weight=args.weight[:1].expand_as(args.weight)), activation)
+        assert_matches(args._replace(x=args.x[:, :1].expand_as(args.x)), activation)
+
+
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @ALL_DTYPES
 def test_sizes_match_fp64(

@@ -311,6 +311,23 @@ void run_package(size_t schedule) {
   }
 }
 
+// Few multiprocessors, so that blocks and clusters compute several tiles one after another.
+void run_hopper(size_t schedule) {
+  const Extents whole_chunks[] = {{65, 2, 72, 72}, {130, 2, 264, 136}};
+  emulator::TileFacts facts;
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16}) {
+    for (int tile = 0; emulator_tile_facts(KernelFamily::kSm90, dtype, tile, &facts); ++tile) {
+      for (const Extents& extents : whole_chunks) {
+        for (const int splits : {1, 2}) {
+          const emulator::KernelRequest request{
+              KernelFamily::kSm90, tile, {splits, 1}, /*architecture=*/90, /*sms=*/4};
+          run_forward({"forward", extents, dtype, request, schedule});
+        }
+      }
+    }
+  }
+}
+
 void run_examples(size_t schedule) {
   const Extents whole_chunks[] = {{1, 1, 8, 8}, {65, 2, 72, 72}, {130, 2, 264, 136}};
   for (const Extents& extents : whole_chunks) {
@@ -356,6 +373,7 @@ int main(int argument_count, char** arguments) {
   }
   for (size_t schedule = 0; schedule < schedules; ++schedule) {
     run_package(schedule);
+    run_hopper(schedule);
     run_examples(schedule);
     run_behaviours(schedule);
   }
