@@ -8,9 +8,13 @@
 #include "runtime/driver.h"
 
 void emulator_set_driver(int state) {
-  emulator::this_driver() = {state != emulator::kNoEncoder, state != emulator::kNoEncoder
-                                                                ? static_cast<CUresult>(state)
-                                                                : CUDA_SUCCESS};
+  emulator::Driver& driver = emulator::this_driver();
+  driver = {};
+  if (state == emulator::kNoEncoder) {
+    driver.has_encoder = false;
+  } else {
+    driver.encoder_result = static_cast<CUresult>(state);
+  }
 }
 
 int emulator_encode(const emulator::EncodeRequest* request) {
