@@ -107,10 +107,11 @@ PYBIND11_MODULE(_C, m) {
         "Why kernels built for `built`, such as '8.0+PTX;9.0a', cannot run on a GPU of this "
         "capability (90 for 9.0); empty where they can.",
         py::arg("capability"), py::arg("built"));
-  m.def("why_no_sm90", &why_no_sm90_on,
-        "Why Hopper's kernels do not run on a GPU of this capability in a module built for `built`, "
-        "with a driver that encodes tensor maps or not; empty where they do.",
-        py::arg("capability"), py::arg("built"), py::arg("has_tensor_maps"));
+  m.def(
+      "why_no_sm90", &why_no_sm90_on,
+      "Why Hopper's kernels do not run on a GPU of this capability in a module built for `built`, "
+      "with a driver that encodes tensor maps or not; empty where they do.",
+      py::arg("capability"), py::arg("built"), py::arg("has_tensor_maps"));
   m.def("plan_repeatedly", torch::wrap_pybind_function(&plan_and_describe),
         "Chooses a forward's kernel `repeats` times, to be timed from outside; returns kernel, "
         "tile, splits and workspace_bytes.",

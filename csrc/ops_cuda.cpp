@@ -9,7 +9,7 @@
 #include "aten.h"
 #include "batch.h"
 #include "check.h"
-#include "choose_kernel.h"
+#include "choose_kernel_cuda.h"
 #include "composite.h"
 #include "device_cuda.h"
 #include "kernel_in_force.h"
@@ -52,7 +52,11 @@ PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
   }
   Constraint constraint;
   constraint.family = family;
-  const Choice choice = choose_kernel(problem, architecture, constraint);
+  const auto [choice, is_second] = choose_kernel_on_device(problem, architecture, constraint);
+  if (is_second) {
+    TORCH_WARN_ONCE("per_step_dense: the driver cannot describe to sm90's kernels ",
+                    text_of(problem, choice), "; that is slower");
+  }
   return {choice, plan_of(problem, choice).workspace_bytes};
 }
 

@@ -306,6 +306,16 @@ def test_without_an_encoder_of_tensor_maps_another_family_takes_the_call() -> No
             library.forward(*arguments, kernel="sm90")
 
 
+def test_tensors_that_the_driver_cannot_describe_are_left_to_another_family() -> None:
+    library, arguments = emulator.default_library(), cases.of_sizes(201, 8, 512, 512, HALF, "cpu")
+    with library.driver(1):
+        y, _ = library.forward(*arguments)
+        assert library.families[library.choice.family] == "sm80"
+    again, _ = library.forward(*arguments)
+    assert library.families[library.choice.family] == "sm90"
+    torch.testing.assert_close(y, again, rtol=2e-3, atol=2e-2)
+
+
 def test_a_map_that_the_driver_refuses_is_an_error_that_names_the_problem() -> None:
     library, arguments = emulator.default_library(), cases.of_sizes(37, 5, 88, 104, BRAIN, "cpu")
     with (

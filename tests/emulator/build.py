@@ -32,6 +32,7 @@ SOURCE_PATTERNS = (
     "csrc/kernels/**/*.cu",
     "csrc/kernels/**/*.cpp",
     "csrc/choose_kernel.cpp",
+    "csrc/choose_kernel_cuda.cpp",
     "csrc/cost_*.cpp",
     "csrc/architecture.cpp",
     "csrc/problem_text.cpp",

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <string>
 
-#include "choose_kernel.h"
+#include "choose_kernel_cuda.h"
 #include "kernels/simt/simt.h"
 #include "kernels/simt/tiles.h"
 #include "kernels/sm80/sm80.h"
@@ -46,7 +46,7 @@ Choice choose_for(const Problem& problem, const KernelRequest& request) {
   if (!find_architecture(request, architecture)) return {};
   const per_step_dense::Constraint constraint{
       request.family, request.tile, {request.splits[0], request.splits[1]}};
-  return per_step_dense::choose_kernel(problem, architecture, constraint);
+  return per_step_dense::choose_kernel_on_device(problem, architecture, constraint).choice;
 }
 
 TileFacts facts_of(const simt::TileInfo& info, int32_t element_bytes) {

@@ -44,6 +44,13 @@ cudaError_t launch(const ForwardParams& params, const LaunchShape& shape, DType 
 
 }  // namespace
 
+bool can_describe(const ForwardProblem& problem, const Choice& choice) {
+  if (plan(problem, choice).launches == 0) return true;  // nothing would be described
+  ForwardParams params{};
+  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile));
+  return encode_tensor_maps(boxes, /*is_split=*/false, params) == cudaSuccess;
+}
+
 cudaError_t forward(const ForwardProblem& problem, const Choice& choice, void* workspace,
                     cudaStream_t stream) {
   if (!is_tile(choice.tile) || !why_not(problem).empty()) return cudaErrorInvalidValue;

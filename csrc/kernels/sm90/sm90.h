@@ -9,6 +9,9 @@
 
 namespace per_step_dense::sm90 {
 
+// Whether the driver makes tensor maps of a problem that the family takes.
+bool can_describe(const ForwardProblem& problem, const Choice& choice);
+
 // Launches what plan() announces; `workspace` has the bytes it names, and may be null where it
 // names none. A choice that no compiled tile matches, or a problem that the family does not take,
 // is cudaErrorInvalidValue; what the driver refuses is the driver's error.

@@ -126,7 +126,7 @@ class Buffers {
     params.workspace = workspace_;
     encode(params.map, rows_, {18, 2, 1}, {48, 96}, {24, 2, 1});
     encode(params.boxes, numbers_, {64, 16, 4}, {128, 2048}, {64, 8, 1});
-    encode(params.windows, numbers_, {64, 16, 4}, {16, 0}, {64, 8, 1});
+    encode(params.windows, numbers_, {64, 16, 4}, {16, 32}, {64, 8, 1});
     return params;
   }
 

@@ -12,7 +12,7 @@ struct BehaviourParams {
   float* workspace;
   CUtensorMap map;      // rows of 18
   CUtensorMap boxes;    // 4 of 16 rows of 64 whole numbers from 0 on, in boxes of 8 rows
-  CUtensorMap windows;  // the same numbers: rows that begin 8 numbers apart, the same 4 times
+  CUtensorMap windows;  // the same numbers: rows that begin 8 apart, and 16 apart 4 times
 };
 
 // 256 floats, at the end of which the guard begins.

@@ -97,7 +97,7 @@ __global__ void load_overlapping_rows(const BehaviourParams params) {
   }
   wait_for(barriers.full, 0);
   for (int row = 0; row < 8; ++row) {
-    ::emulator::expect(smem.boxes[1][row][threadIdx.x] == 8 * (8 + row) + int(threadIdx.x),
+    ::emulator::expect(smem.boxes[1][row][threadIdx.x] == 16 * 3 + 8 * (8 + row) + int(threadIdx.x),
                        "a row of 64 begins every 8 numbers");
   }
 }

@@ -19,6 +19,8 @@ const char* tensor_map_error(const TensorMap& map) {
     if (box == 0 || box > 256) return "a box extent is not in 1 .. 256";
   }
   for (uint64_t stride : map.stride) {
+    // Stricter than what is documented, for nobody here has seen a driver that takes it.
+    if (stride == 0) return "a stride is 0";
     if (stride % 16 != 0) return "a stride is not a multiple of 16 bytes";
     if (stride >= (uint64_t{1} << 40)) return "a stride is not below 2^40 bytes";
   }
