@@ -21,6 +21,24 @@ Gemm with_equal_rows(Gemm gemm) {
 
 }  // namespace
 
+double activation_slots(Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      break;
+    case Activation::kRelu:
+      return 2;
+    case Activation::kSigmoid:
+    case Activation::kSilu:
+      return 20;
+    case Activation::kGelu:
+    case Activation::kTanh:
+      return 25;
+    case Activation::kGeluTanh:
+      return 30;
+  }
+  return 0;
+}
+
 Products products_of(const ForwardProblem& problem) {
   const Gemm forward = with_equal_rows(forward_product(problem));
   return {{forward, {}}, {accesses_of<tiled::Forward>(forward, problem.dtype), {}}};

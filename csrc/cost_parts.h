@@ -40,6 +40,9 @@ inline double l1_bandwidth_of_an_sm(const Architecture& architecture) {
   return 128 * architecture.clock_hz;
 }
 
+// Instructions that an activation takes for a value, roughly: counted in machine code.
+double activation_slots(Activation activation);
+
 // The longer of the times that multiprocessors and L2 need; launches and global memory come on top.
 double simt_us(const Products& products, const Choice& choice, DType dtype,
                const Architecture& architecture);

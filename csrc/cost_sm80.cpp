@@ -85,7 +85,7 @@ struct BlockTime {
   double steady_us;  // afterwards
 };
 
-BlockTime block_time(const sm80::ShapeInfo& shape, int threads,
+BlockTime block_time(const sm80::ShapeInfo& shape, int threads, const Gemm& gemm,
                      const tiled::OperandAccesses& accesses, double k_steps, double residents,
                      DType dtype, const Architecture& architecture) {
   const double multiply_seconds = std::max(seconds_of_mma(shape, residents, dtype, architecture),
@@ -95,9 +95,11 @@ BlockTime block_time(const sm80::ShapeInfo& shape, int threads,
   const double waiting_us =
       register_copies_us(accesses, size_of(shape, dtype), threads, in_flight(shape));
   const double paced_step_us = std::max(step_us + waiting_us, kLatencyUs / (shape.stages - 1));
-  // The sums go through shared memory on their way out.
-  const double sums_bytes = 2.0 * shape.block_m * shape.block_n * sizeof(float);
-  const double sums_us = kUs * sums_bytes / l1_bandwidth_of_an_sm(architecture);
+  // The sums go through shared memory on their way out, and through the activation.
+  const double outputs = double(shape.block_m) * shape.block_n;
+  const double slots = outputs / 32 * activation_slots(gemm.activation);
+  const double sums_us = kUs * (2 * outputs * sizeof(float) / l1_bandwidth_of_an_sm(architecture) +
+                                slots / (kIssuedAClock * architecture.clock_hz));
 
   const double idle_us = kPrologueUs + kEpilogueUs;
   const double busy_us = residents * (k_steps * step_us + sums_us);
@@ -118,8 +120,9 @@ double sm80_us(const Products& products, const Choice& choice, const LaunchPlan&
   double steady_us[kMaxProducts] = {}, start_us = 0;
   for (int p = 0; p < kMaxProducts; ++p) {
     if (blocks.of[p].count == 0) continue;
-    const BlockTime time = block_time(*shapes[p], tile.threads, products.accesses[p],
-                                      blocks.of[p].k_steps, residents, dtype, architecture);
+    const BlockTime time =
+        block_time(*shapes[p], tile.threads, products.gemm[p], products.accesses[p],
+                   blocks.of[p].k_steps, residents, dtype, architecture);
     steady_us[p] = time.steady_us;
     start_us = std::max(start_us, time.first_us - time.steady_us);
   }

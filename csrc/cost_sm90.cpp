@@ -8,28 +8,9 @@
 namespace per_step_dense::cost {
 namespace {
 
-// Instructions that a thread issues for an output, and those of the activation on top: counted in
-// the machine code of an epilogue. A consumer has a warp on each scheduler.
+// Instructions that a thread issues for an output, without those of the activation: counted in the
+// machine code of an epilogue. A consumer has a warp on each scheduler.
 constexpr double kOutputSlots = 6;
-
-double slots_of(Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return 0;
-    case Activation::kRelu:
-      return 2;
-    case Activation::kSigmoid:
-    case Activation::kSilu:
-      return 20;
-    case Activation::kGelu:
-      return 25;
-    case Activation::kTanh:
-      return 25;
-    case Activation::kGeluTanh:
-      return 30;
-  }
-  return 0;
-}
 
 // Between a consumer's last product and its next tile's first, beside those instructions: barriers,
 // and the wait for the outputs before. A guess.
@@ -55,9 +36,11 @@ double stage_us(const sm90::TileInfo& tile, const Architecture& architecture) {
 
 TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks,
                  const Architecture& architecture) {
-  const double outputs = double(tile.block_m) * tile.block_n / sm90::kWarpgroupThreads;
+  const int64_t columns = ceil_div(gemm.n, sm90::kRowElems) * sm90::kRowElems;  // whole panels
+  const double outputs = double(tile.block_m) * double(std::min<int64_t>(tile.block_n, columns)) /
+                         sm90::kWarpgroupThreads;
   const double passes = gemm.z.data ? 2 : 1;
-  const double slots = outputs * (passes * kOutputSlots + slots_of(gemm.activation));
+  const double slots = outputs * (passes * kOutputSlots + activation_slots(gemm.activation));
   return {k_blocks * stage_us(tile, architecture),
           kExposedUs + kUs * slots / architecture.clock_hz};
 }
