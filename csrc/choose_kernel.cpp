@@ -62,7 +62,7 @@ void set_splits(Choice& choice, const Problem& problem) {
     set_splits(choice, problem, {tile.rows.block_m, tile.rows.block_n, tile.threads},
                {tile.grad_weight.block_m, tile.grad_weight.block_n, tile.threads});
   } else if (choice.family == KernelFamily::kSm90) {
-    const sm90::TileInfo tile = sm90::tile_info(choice.tile);
+    const sm90::TileInfo tile = sm90::tile_info(choice.tile, problem.dtype);
     const TileSize size{tile.block_m, tile.block_n, tile.threads, /*is_persistent=*/true};
     set_splits(choice, problem, size, size);
   } else if (choice.family == KernelFamily::kTiny) {
@@ -84,7 +84,7 @@ class Candidates {
     for (const KernelFamily family : kFamilies) {
       if (!admits(constraint, family, problem.dtype)) continue;
       if (!why_not(problem, family, architecture).empty()) continue;
-      for (int tile = 0; tile < tile_count(family); ++tile) {
+      for (int tile = 0; tile < tile_count(family, problem.dtype); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
         add(problem, estimator, architecture, constraint, family, tile);
       }
@@ -130,7 +130,7 @@ class Candidates {
                                                KernelFamily::kSm80, KernelFamily::kSm90,
                                                KernelFamily::kAten};
   static constexpr int kMaxCandidates =
-      tiny::kTileCount + simt::kTileCount + sm80::kTileCount + sm90::kTileCount + 1;
+      tiny::kTileCount + simt::kTileCount + sm80::kTileCount + sm90::kMostTiles + 1;
   Candidate candidates_[kMaxCandidates];
   int count_ = 0;
 };
@@ -246,18 +246,18 @@ std::string reason_for_choice(const BackwardProblem& problem, const Architecture
   return reason(problem, architecture, constraint);
 }
 
-int tile_count(KernelFamily family) {
+int tile_count(KernelFamily family, DType dtype) {
   if (family == KernelFamily::kSimt) return simt::kTileCount;
   if (family == KernelFamily::kTiny) return tiny::kTileCount;
   if (family == KernelFamily::kSm80) return sm80::kTileCount;
-  if (family == KernelFamily::kSm90) return sm90::kTileCount;
+  if (family == KernelFamily::kSm90) return sm90::tile_count(dtype);
   return 1;
 }
 
 int stages_of(KernelFamily family, int tile, DType dtype) {
   if (family == KernelFamily::kSimt) return simt::tile_info(tile, dtype).stages;
   if (family == KernelFamily::kSm80) return sm80::tile_info(tile).rows.stages;
-  if (family == KernelFamily::kSm90) return sm90::tile_info(tile).stages;
+  if (family == KernelFamily::kSm90) return sm90::tile_info(tile, dtype).stages;
   return 0;
 }
 
@@ -278,7 +278,7 @@ std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass) {
       return pass == Pass::kForward || name == second ? name : name + "+" + second;
     }
     case KernelFamily::kSm90: {
-      const sm90::TileInfo info = sm90::tile_info(tile);
+      const sm90::TileInfo info = sm90::tile_info(tile, dtype);
       const std::string name = in_words(info.block_m, info.block_n);
       return info.cluster > 1 ? std::to_string(info.cluster) + "x" + name : name;
     }

@@ -46,10 +46,10 @@ template <class Problem>
 inline constexpr Pass kPassOf =
     std::is_same_v<Problem, ForwardProblem> ? Pass::kForward : Pass::kBackward;
 
-// How many tiles a family was compiled with, and what they are called: "128x128"; where a backward
-// cuts the gradient of weight otherwise than that of x, "16x128+64x128"; by a cluster of two
-// blocks, "2x128x256".
-int tile_count(KernelFamily family);
+// How many tiles a family was compiled with for a dtype, and what they are called: "128x128"; where
+// a backward cuts the gradient of weight otherwise than that of x, "16x128+64x128"; by a cluster of
+// two blocks, "2x128x256".
+int tile_count(KernelFamily family, DType dtype);
 std::string tile_name(KernelFamily family, int tile, DType dtype, Pass pass = Pass::kForward);
 
 // Of a tile's pipeline, in a backward that of the gradient of x; 0 where there is none.

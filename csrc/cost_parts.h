@@ -48,7 +48,7 @@ double simt_us(const Products& products, const Choice& choice, DType dtype,
                const Architecture& architecture);
 double sm80_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);
-double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan,
+double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);
 double tiny_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);

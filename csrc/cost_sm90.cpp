@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cost_model.h"
 #include "cost_parts.h"
 #include "kernels/sm90/shared_storage.h"
 #include "kernels/sm90/tiles.h"
@@ -21,27 +22,28 @@ struct TileTime {
   double epilogue_us;  // of a consumer alone on its multiprocessor
 };
 
-// wgmma reads its 64 rows of x and all columns of the weight from shared memory for every 16 terms,
-// and TMA writes each stage once.
-double stage_us(const sm90::TileInfo& tile, const Architecture& architecture) {
-  const double flops = 2.0 * tile.block_m * tile.block_n * sm90::kBlockK;
-  const double multiply_us = kUs * flops * architecture.sms / architecture.tensor_16bit_flops;
-  const int row_blocks = tile.block_m / sm90::kWgmmaRows;
+// wgmma reads its 64 rows of A and all columns of B from shared memory for every 32 bytes of terms,
+// and TMA writes each stage once. Where operands are swapped, threads read A instead, and round it.
+double stage_us(const sm90::TileInfo& tile, DType dtype, const Architecture& architecture) {
+  const double flops = 2.0 * tile.block_m * tile.block_n * tile.block_k;
+  const double multiply_us = kUs * flops * architecture.sms / flops_ceiling(dtype, architecture);
+  const int rows = tile.swaps_operands ? tile.block_n : tile.block_m;
+  const int columns = tile.swaps_operands ? tile.block_m : tile.block_n;
+  const double row_blocks = double(rows) / sm90::kWgmmaRows;
   const double stage_bytes = double(tile.block_m + tile.block_n) * sm90::kRowBytes;
-  const double read_bytes =
-      double(row_blocks) * (sm90::kWgmmaRows + tile.block_n) * sm90::kRowBytes;
+  const double read_bytes = row_blocks * (sm90::kWgmmaRows + columns) * sm90::kRowBytes;
   const double smem_us = kUs * (stage_bytes + read_bytes) / l1_bandwidth_of_an_sm(architecture);
   return std::max({multiply_us, smem_us, kLatencyUs / (tile.stages - 1)});
 }
 
-TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks,
+TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks, DType dtype,
                  const Architecture& architecture) {
-  const int64_t columns = ceil_div(gemm.n, sm90::kRowElems) * sm90::kRowElems;  // whole panels
+  const int64_t columns = ceil_div(gemm.n, tile.block_k) * tile.block_k;  // whole panels
   const double outputs = double(tile.block_m) * double(std::min<int64_t>(tile.block_n, columns)) /
                          sm90::kWarpgroupThreads;
   const double passes = gemm.z.data ? 2 : 1;
   const double slots = outputs * (passes * kOutputSlots + activation_slots(gemm.activation));
-  return {k_blocks * stage_us(tile, architecture),
+  return {k_blocks * stage_us(tile, dtype, architecture),
           kExposedUs + kUs * slots / architecture.clock_hz};
 }
 
@@ -60,19 +62,18 @@ double l2_us(const sm90::TileInfo& tile, const sm90::TileOrder& order, const Gem
   const double columns = double(std::min<int64_t>(tile.block_n, gemm.n));
   const double terms = double(gemm.k) / order.splits;
   const double elems = terms * (rows * tile.cluster + columns) + rows * columns * tile.cluster;
-  return kUs * double(order.items) * elems * double(sm90::kElementBytes) /
-         architecture.l2_bandwidth;
+  return kUs * double(order.items) * elems * double(tile.element_bytes) / architecture.l2_bandwidth;
 }
 
 }  // namespace
 
-double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan,
+double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture) {
   if (plan.launches == 0) return 0;
-  const sm90::TileInfo tile = sm90::tile_info(choice.tile);
+  const sm90::TileInfo tile = sm90::tile_info(choice.tile, dtype);
   const Gemm& gemm = products.gemm[kForward];
   const sm90::TileOrder order = sm90::order_of(gemm, tile, choice.splits[kForward]);
-  const TileTime time = time_of(tile, gemm, order.k_blocks_a_split, architecture);
+  const TileTime time = time_of(tile, gemm, order.k_blocks_a_split, dtype, architecture);
   const int64_t clusters = plan.shape.blocks / plan.shape.cluster;
   const double tiles_of_a_block = double(ceil_div(order.items, clusters));
   return kPrologueUs +

@@ -23,7 +23,8 @@ Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]  # dx, dweight, d
 
 @dataclass(frozen=True)
 class Kernel:
-    """One tile of one family in one dtype, forward and backward. Of sm80, float32 is tfloat32."""
+    """One tile of one family in one dtype, forward and backward. Of sm80 and sm90, float32 is
+    tfloat32."""
 
     family: str
     tile: int
@@ -78,7 +79,7 @@ class Kernel:
 
 
 def has_tf32(family: str) -> bool:
-    return family == "sm80"
+    return family in ("sm80", "sm90")
 
 
 def kernels_of(*families: str) -> list[Kernel]:

@@ -19,8 +19,7 @@ from test_emulated_kernels import ACTIVATIONS, TORCHS_ACTIVATIONS, assert_same_s
 from torch import Tensor
 
 each_kernel = pytest.mark.parametrize("kernel", SM90_KERNELS, ids=str)
-HALF, BRAIN = torch.float16, torch.bfloat16
-K = 64  # terms of a stage
+HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
 
 
 def rows_of(kernel: Kernel) -> int:
@@ -28,27 +27,34 @@ def rows_of(kernel: Kernel) -> int:
     return kernel.facts.block_m * kernel.facts.cluster
 
 
+def chunk_of(dtype: torch.dtype) -> int:
+    """Elements of 16 bytes: I and O are multiples of it."""
+    return 16 // dtype.itemsize
+
+
 def edges(kernel: Kernel) -> dict[str, Sizes]:
-    """I and O are multiples of 8, B is anything."""
+    """B is anything."""
     m, n, stages = rows_of(kernel), kernel.facts.block_n, kernel.facts.stages
+    k, chunk = kernel.facts.block_k, chunk_of(kernel.dtype)
     return {
-        "least": (1, 1, 8, 8),
-        "one_tile": (m, 1, K, n),
-        "several_tiles": (2 * m, 2, K, 2 * n),
-        "b_less_1": (m - 1, 2, K, n),
-        "b_plus_1": (m + 1, 2, K, n),
-        "b_ends_in_the_first_64_rows": (m // 2 + 1, 2, K, 8),
-        "few_rows": (3, 2, 2 * K, n),
-        "o_less_8": (3, 2, K, n - 8),
-        "o_plus_8": (3, 2, K, n + 8),
-        "o_ends_with_a_panel": (3, 2, K, n + 64),
-        "i_less_8": (3, 2, K - 8, n),
-        "i_plus_8": (3, 2, K + 8, n),
-        "ring_full": (3, 2, stages * K, 8),
-        "ring_once_more": (3, 2, (stages + 1) * K, 8),
-        "ring_twice": (3, 3, 2 * stages * K + 8, 8),
-        "ragged": (m + 3, 3, 2 * K + 24, n + 40),
-        "many_steps": (3, 70, 8, 8),
+        "least": (1, 1, chunk, chunk),
+        "one_tile": (m, 1, k, n),
+        "several_tiles": (2 * m, 2, k, 2 * n),
+        "b_less_1": (m - 1, 2, k, n),
+        "b_plus_1": (m + 1, 2, k, n),
+        "b_ends_in_the_first_64_rows": (m // 2 + 1, 2, k, chunk),
+        "few_rows": (3, 2, 2 * k, n),
+        "o_less_a_chunk": (3, 2, k, n - chunk),
+        "o_plus_a_chunk": (3, 2, k, n + chunk),
+        "o_ends_with_a_panel": (3, 2, k, n + k),
+        "o_ends_with_a_consumer": (3, 2, k, n + 64),
+        "i_less_a_chunk": (3, 2, k - chunk, n),
+        "i_plus_a_chunk": (3, 2, k + chunk, n),
+        "ring_full": (3, 2, stages * k, chunk),
+        "ring_once_more": (3, 2, (stages + 1) * k, chunk),
+        "ring_twice": (3, 3, 2 * stages * k + chunk, chunk),
+        "ragged": (m + 3, 3, 2 * k + 3 * chunk, n + 5 * chunk),
+        "many_steps": (3, 70, chunk, chunk),
     }
 
 
@@ -87,7 +93,7 @@ def test_nothing_is_launched_for_nothing(kernel: Kernel, sizes: Sizes) -> None:
 @each_kernel
 def test_split_sums_match_fp64(kernel: Kernel, splits: int) -> None:
     library = emulator.default_library()
-    sizes = (rows_of(kernel) + 2, 2, 5 * K + 24, kernel.facts.block_n + 8)
+    sizes = (rows_of(kernel) + 2, 2, 5 * kernel.facts.block_k + 24, kernel.facts.block_n + 8)
     arguments = cases.of_sizes(*sizes, kernel.dtype, "cpu")
     for sms in 0, 2:
         assert_forward_matches_fp64(kernel, arguments, "gelu", splits=(splits, 1), sms=sms)
@@ -127,7 +133,7 @@ def test_small_integers_come_out_exactly(kernel: Kernel, splits: int) -> None:
 @pytest.mark.parametrize("splits", [1, 2], ids="splits_{}".format)
 @each_kernel
 def test_every_schedule_gives_the_same_bits(kernel: Kernel, splits: int) -> None:
-    sizes = (rows_of(kernel) + 2, 3, (kernel.facts.stages + 2) * K, 72)
+    sizes = (rows_of(kernel) + 2, 3, (kernel.facts.stages + 2) * kernel.facts.block_k, 72)
     arguments = cases.of_sizes(*sizes, kernel.dtype, "cpu")
     results = [
         kernel.forward(*arguments, "gelu", want_z=True, splits=(splits, 1), sms=4, schedule=name)
@@ -178,7 +184,7 @@ LAYOUTS: dict[str, Callable[[New, int, int, int, int], dict[str, Tensor]]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @each_kernel
 def test_forward_matches_fp64_in_layout(kernel: Kernel, layout: str, splits: int) -> None:
-    sizes = (rows_of(kernel) + 3, 3, 2 * K + 24, kernel.facts.block_n + 8)
+    sizes = (rows_of(kernel) + 3, 3, 2 * kernel.facts.block_k + 24, kernel.facts.block_n + 8)
     arguments = cases.of_sizes(*sizes, kernel.dtype, "cpu")
     changed = LAYOUTS[layout](cases.New(kernel.dtype, "cpu"), *sizes)
     assert_forward_matches_fp64(
@@ -190,7 +196,7 @@ def test_forward_matches_fp64_in_layout(kernel: Kernel, layout: str, splits: int
 @each_kernel
 def test_results_into_padded_rows(kernel: Kernel, splits: int) -> None:
     """Rows whose gaps must stay as they are."""
-    sizes = (rows_of(kernel) + 3, 2, 2 * K, kernel.facts.block_n + 24)
+    sizes = (rows_of(kernel) + 3, 2, 2 * kernel.facts.block_k, kernel.facts.block_n + 24)
     arguments = cases.of_sizes(*sizes, kernel.dtype, "cpu")
     assert_forward_matches_fp64(kernel, arguments, outputs="padded", splits=(splits, 1), sms=2)
 
@@ -209,74 +215,84 @@ def test_steps_come_innermost_where_rows_are_short_and_neighbours(rows: int) -> 
 
 # What is refused.
 
-REFUSALS: dict[str, tuple[Callable[[New], cases.Arguments], str]] = {
+# The reason's {chunk} is how many elements have 16 bytes, {odd} half as many more.
+REFUSALS: dict[str, tuple[Callable[[New, int], cases.Arguments], str]] = {
     "odd_i": (
-        lambda new: cases.Arguments(new(4, 3, 131), new(3, 131, 8), None),
-        "I = 131 is not a multiple of 8: TMA needs 16-byte strides",
+        lambda new, chunk: cases.Arguments(new(4, 3, 131), new(3, 131, 8), None),
+        "I = 131 is not a multiple of {chunk}: TMA needs 16-byte strides",
     ),
     "odd_o": (
-        lambda new: cases.Arguments(new(4, 3, 8), new(3, 8, 12), None),
-        "O = 12 is not a multiple of 8: TMA stores whole 16 bytes",
+        lambda new, chunk: cases.Arguments(new(4, 3, 8), new(3, 8, chunk * 3 // 2), None),
+        "O = {odd} is not a multiple of {chunk}: TMA stores whole 16 bytes",
     ),
     "no_terms": (
-        lambda new: cases.Arguments(new(4, 3, 0), new(3, 0, 8), None),
+        lambda new, chunk: cases.Arguments(new(4, 3, 0), new(3, 0, 8), None),
         "sm90 needs terms to add up: I = 0",
     ),
     "strided_features": (
-        lambda new: cases.Arguments(new(4, 3, 32)[..., ::2], new(3, 16, 8), None),
+        lambda new, chunk: cases.Arguments(new(4, 3, 32)[..., ::2], new(3, 16, 8), None),
         "x.stride(2) = 2 is not 1: TMA needs contiguous rows",
     ),
     "transposed_weight": (
-        lambda new: cases.Arguments(new(4, 3, 16), new(3, 8, 16).mT, None),
+        lambda new, chunk: cases.Arguments(new(4, 3, 16), new(3, 8, 16).mT, None),
         "weight.stride(2) = 16 is not 1: TMA needs contiguous rows",
     ),
     "odd_windows": (
-        lambda new: cases.Arguments(new(4, 40).unfold(1, 16, 12), new(3, 16, 8), None),
-        "x.stride(1) = 12 is not a multiple of 8: TMA needs 16-byte strides",
+        lambda new, chunk: cases.Arguments(
+            new(4, 16 + chunk * 3).unfold(1, 16, chunk * 3 // 2), new(3, 16, 8), None
+        ),
+        "x.stride(1) = {odd} is not a multiple of {chunk}: TMA needs 16-byte strides",
     ),
     "odd_rows_of_weight": (
-        lambda new: cases.Arguments(new(4, 3, 16), new(3, 16, 12)[..., :8], None),
-        "weight.stride(1) = 12 is not a multiple of 8: TMA needs 16-byte strides",
+        lambda new, chunk: cases.Arguments(
+            new(4, 3, 16), new(3, 16, chunk * 3 // 2)[..., :chunk], None
+        ),
+        "weight.stride(1) = {odd} is not a multiple of {chunk}: TMA needs 16-byte strides",
     ),
     "expanded_batch": (
-        lambda new: cases.Arguments(new(1, 3, 16).expand(4, 3, 16), new(3, 16, 8), None),
+        lambda new, chunk: cases.Arguments(new(1, 3, 16).expand(4, 3, 16), new(3, 16, 8), None),
         "x.stride(0) = 0: TMA needs strides above 0",
     ),
     "expanded_rows_of_weight": (
-        lambda new: cases.Arguments(new(4, 3, 16), new(3, 1, 8).expand(3, 16, 8), None),
+        lambda new, chunk: cases.Arguments(new(4, 3, 16), new(3, 1, 8).expand(3, 16, 8), None),
         "weight.stride(1) = 0: TMA needs strides above 0",
     ),
     "misaligned_x": (
-        lambda new: cases.Arguments(new(4, 3, 16, offset=4), new(3, 16, 8), None),
+        lambda new, chunk: cases.Arguments(new(4, 3, 16, offset=chunk // 2), new(3, 16, 8), None),
         "x begins 8 bytes after a multiple of 16: TMA needs 16-byte addresses",
     ),
     "misaligned_weight": (
-        lambda new: cases.Arguments(new(4, 3, 16), new(3, 16, 8, offset=1), None),
-        "weight begins 2 bytes after a multiple of 16: TMA needs 16-byte addresses",
+        lambda new, chunk: cases.Arguments(new(4, 3, 16), new(3, 16, 8, offset=1), None),
+        "weight begins {size} bytes after a multiple of 16: TMA needs 16-byte addresses",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-@pytest.mark.parametrize("dtype", [HALF, BRAIN], ids=cases.dtype_id)
+@pytest.mark.parametrize("dtype", [HALF, BRAIN, TF32], ids=cases.dtype_id)
 def test_what_tma_cannot_describe_is_refused_with_the_reason(case: str, dtype: torch.dtype) -> None:
     make, reason = REFUSALS[case]
-    arguments = make(cases.New(dtype, "cpu"))
+    chunk = chunk_of(dtype)
+    arguments = make(cases.New(dtype, "cpu"), chunk)
     with pytest.raises(EmulatorError) as caught:
-        emulator.forward(*arguments, kernel="sm90")
+        emulator.forward(*arguments, kernel="sm90", tf32=True)
     assert caught.value.kind == "choice"
-    assert caught.value.message.endswith(reason)
-    emulator.forward(*arguments)  # something else takes it
+    told = reason.format(chunk=chunk, odd=chunk * 3 // 2, size=dtype.itemsize)
+    assert caught.value.message.endswith(told)
+    emulator.forward(*arguments, tf32=True)  # something else takes it
     library = emulator.default_library()
     assert library.families[library.choice.family] != "sm90"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=cases.dtype_id)
 def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
-    with pytest.raises(
-        EmulatorError, match="sm90 needs float16 or bfloat16; got " + str(dtype)[6:]
-    ):
+    ending = " in IEEE precision" if dtype is torch.float32 else ""
+    with pytest.raises(EmulatorError) as caught:
         emulator.forward(*cases.of_sizes(4, 3, 16, 8, dtype, "cpu"), kernel="sm90")
+    assert caught.value.message.endswith(
+        "sm90 needs float16, bfloat16, or float32 where torch.backends.cuda.matmul.fp32_precision "
+        f"is 'tf32'; got {cases.dtype_id(dtype)}{ending}"
+    )
 
 
 @pytest.mark.parametrize("arch", [80, 86, 89, 100, 120])

@@ -10,7 +10,7 @@ from emulator.library import NO_ENCODER
 from emulator.structs import EncodeRequest
 
 SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 801
-FLOAT16, FLOAT32, BFLOAT16 = 6, 7, 9
+FLOAT16, FLOAT32, FLOAT64, BFLOAT16, TFLOAT32 = 6, 7, 8, 9, 11
 
 
 def encode(**changes: Any) -> int:
@@ -32,6 +32,9 @@ def encode(**changes: Any) -> int:
 LEGAL = {
     "as it is": {},
     "float16": {"type": FLOAT16},
+    "float32": {"type": FLOAT32, "box": (32, 16, 1)},
+    "float32 to be rounded": {"type": TFLOAT32, "box": (32, 16, 1)},
+    "4 columns of float32": {"type": FLOAT32, "box": (4, 16, 1)},
     "a box larger than the tensor": {"extents": (1, 1, 1)},
     "the largest box": {"box": (64, 256, 256)},
     "the largest extents": {"extents": (1 << 32, 1 << 32, 1 << 32)},
@@ -46,7 +49,12 @@ LEGAL = {
 }
 
 REFUSED = {
-    "float32": {"type": FLOAT32},
+    "float64": {"type": FLOAT64},
+    "a row of the box that is not whole chunks of float32": {
+        "type": FLOAT32,
+        "box": (30, 16, 1),
+    },
+    "a row of float32 beyond the 128-byte swizzle": {"type": TFLOAT32, "box": (36, 16, 1)},
     "rank 2": {"rank": 2},
     "an interleaved layout": {"interleave": 1},
     "a swizzle that there is not": {"swizzle": 4},

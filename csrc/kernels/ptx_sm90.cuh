@@ -99,9 +99,18 @@ __device__ __forceinline__ bool mbarrier_try_wait_parity(uint32_t barrier, uint3
   return is_over != 0;
 }
 
-// What this thread has stored to shared memory becomes visible to TMA and wgmma.
+// What this thread has stored to shared memory becomes visible to TMA and wgmma, and what it has
+// read comes before what they write after it.
 __device__ __forceinline__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+}
+
+// ---- shared memory that TMA fills ---------------------------------------------------------------
+
+__device__ __forceinline__ float ld_shared(uint32_t smem) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];\n" : "=f"(value) : "r"(smem) : "memory");
+  return value;
 }
 
 // ---- TMA, rank 3 --------------------------------------------------------------------------------

@@ -32,22 +32,28 @@ __device__ __forceinline__ void fence_operand(float (&registers)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(registers[i])::"memory");
 }
 
+template <int kCount>
+__device__ __forceinline__ void fence_operand(uint32_t (&registers)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(registers[i])::"memory");
+}
+
 #define PSD_REGISTERS_32                                                   \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define PSD_REGISTERS_64                                                                 \
-  PSD_REGISTERS_32                                                                       \
-      ", "                                                                               \
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define PSD_REGISTERS_128                                                              \
-  PSD_REGISTERS_64                                                                     \
-      ", "                                                                             \
-      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, "              \
-      "%77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, "              \
-      "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, "           \
-      "%103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, " \
-      "%116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define PSD_REGISTERS_64                                                             \
+  PSD_REGISTERS_32                                                                   \
+  ", "                                                                               \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define PSD_REGISTERS_128                                                          \
+  PSD_REGISTERS_64                                                                 \
+  ", "                                                                             \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, "              \
+  "%77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, "              \
+  "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, "           \
+  "%103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, " \
+  "%116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define PSD_OPERANDS_8(i)                                                                 \
   "+f"(accum[(i) + 0]), "+f"(accum[(i) + 1]), "+f"(accum[(i) + 2]), "+f"(accum[(i) + 3]), \
       "+f"(accum[(i) + 4]), "+f"(accum[(i) + 5]), "+f"(accum[(i) + 6]), "+f"(accum[(i) + 7])
@@ -71,6 +77,19 @@ __device__ __forceinline__ void fence_operand(float (&registers)[kCount]) {
       : PSD_OPERANDS_##count(0)                                                        \
       : "l"(descriptor_a), "l"(descriptor_b), "r"(int(accumulate)), "n"(int(kTransA)), \
         "n"(int(kTransB)))
+#define PSD_WGMMA_TF32(n, count, a0, a1, a2, a3, b, adds)                 \
+  asm volatile(                                                           \
+      "{\n"                                                               \
+      ".reg .pred p;\n"                                                   \
+      "setp.ne.b32 p, " adds                                              \
+      ", 0;\n"                                                            \
+      "wgmma.mma_async.sync.aligned.m64n" n                               \
+      "k8.f32.tf32.tf32 "                                                 \
+      "{" PSD_REGISTERS_##count "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b \
+                                ", p, 1, 1;\n"                            \
+                                "}\n"                                     \
+      : PSD_OPERANDS_##count(0)                                           \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(descriptor_b), "r"(int(accumulate)))
 #define PSD_WGMMA_OF(type)                                                           \
   static_assert(kN == 64 || kN == 128 || kN == 256, "no such width is written out"); \
   if constexpr (kN == 64) {                                                          \
@@ -94,7 +113,21 @@ __device__ __forceinline__ void wgmma_m64k16_bf16(float (&accum)[kN / 2], uint64
   PSD_WGMMA_OF("bf16")
 }
 
+// The same of a in registers, 64 x 8, each thread's as for mma_m16n8k8_tf32, and of b, 8 x kN,
+// along k in shared memory: the only way that it may lie in this type.
+template <int kN>
+__device__ __forceinline__ void wgmma_m64k8_tf32(float (&accum)[kN / 2], const uint32_t (&a)[4],
+                                                 uint64_t descriptor_b, bool accumulate) {
+  static_assert(kN == 64 || kN == 128, "no such width is written out");
+  if constexpr (kN == 64) {
+    PSD_WGMMA_TF32("64", 32, "%32", "%33", "%34", "%35", "%36", "%37");
+  } else {
+    PSD_WGMMA_TF32("128", 64, "%64", "%65", "%66", "%67", "%68", "%69");
+  }
+}
+
 #undef PSD_WGMMA_OF
+#undef PSD_WGMMA_TF32
 #undef PSD_WGMMA
 #undef PSD_OPERANDS_128
 #undef PSD_OPERANDS_64

@@ -10,6 +10,11 @@ namespace per_step_dense {
 template <class... Types>
 struct TypeList {};
 
+template <class... Types>
+constexpr int length(TypeList<Types...>) {
+  return sizeof...(Types);
+}
+
 // Calls visit(Type{}) for the type at `index`; false where the list has no such index.
 template <class First, class... Rest, class Visit>
 bool visit_type_at(TypeList<First, Rest...>, int index, Visit&& visit) {

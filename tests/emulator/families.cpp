@@ -85,7 +85,7 @@ TileFacts facts_of(const sm90::TileInfo& info) {
   TileFacts facts{};
   facts.block_m = facts.weight_m = info.block_m;
   facts.block_n = facts.weight_n = info.block_n;
-  facts.block_k = sm90::kBlockK;
+  facts.block_k = info.block_k;
   facts.threads = info.threads;
   facts.blocks_per_sm = 1;
   facts.cluster = info.cluster;
@@ -153,14 +153,14 @@ cudaError_t launch(const BackwardProblem& problem, const Choice& choice, void* w
 }
 
 bool tile_facts(KernelFamily family, DType dtype, int index, TileFacts& facts) {
-  if (!has_tiles(family, dtype) || index >= per_step_dense::tile_count(family)) return false;
+  if (!has_tiles(family, dtype) || index >= per_step_dense::tile_count(family, dtype)) return false;
   const auto bytes = static_cast<int32_t>(per_step_dense::bytes_of(dtype));
   if (family == KernelFamily::kSimt) {
     facts = facts_of(simt::tile_info(index, dtype), bytes);
   } else if (family == KernelFamily::kTiny) {
     facts = facts_of(tiny::tile_info(index, dtype));
   } else if (family == KernelFamily::kSm90) {
-    facts = facts_of(sm90::tile_info(index));
+    facts = facts_of(sm90::tile_info(index, dtype));
   } else {
     facts = facts_of(sm80::tile_info(index), bytes);
   }

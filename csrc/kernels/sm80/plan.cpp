@@ -28,14 +28,6 @@ tiled::BlockShape block_shape(const ShapeInfo& info, int threads, DType dtype) {
   return shape;
 }
 
-std::string why_not(DType dtype) {
-  if (takes(dtype)) return "";
-  const std::string needs =
-      "sm80 needs float16, bfloat16, or float32 where torch.backends.cuda.matmul.fp32_precision "
-      "is 'tf32'; got ";
-  return needs + name_of(dtype) + (dtype == DType::kFloat32 ? " in IEEE precision" : "");
-}
-
 }  // namespace
 
 TileInfo tile_info(int index) {
@@ -48,8 +40,12 @@ TileInfo tile_info(int index) {
   return info;
 }
 
-std::string why_not(const ForwardProblem& problem) { return why_not(problem.dtype); }
-std::string why_not(const BackwardProblem& problem) { return why_not(problem.dtype); }
+std::string why_not(const ForwardProblem& problem) {
+  return why_no_tensor_cores("sm80", problem.dtype);
+}
+std::string why_not(const BackwardProblem& problem) {
+  return why_no_tensor_cores("sm80", problem.dtype);
+}
 
 tiled::ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice,
                                 void* workspace) {

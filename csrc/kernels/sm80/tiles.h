@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "kernels/tensor_cores.h"
 #include "kernels/tile.h"
 #include "problem.h"
 
@@ -16,7 +17,7 @@ inline constexpr int kBlockKBytes = 64;
 inline constexpr int kStoreElems = 8;
 
 // float16 and bfloat16 in m16n8k16, tfloat32 in m16n8k8.
-constexpr bool takes(DType dtype) { return has_16_bits(dtype) || dtype == DType::kTFloat32; }
+constexpr bool takes(DType dtype) { return have_tensor_cores(dtype); }
 
 // What a thread has in flight of copies through registers, by the outputs of its warp: more would
 // not fit beside their accumulators. Chunks of 8 elements, or single elements.

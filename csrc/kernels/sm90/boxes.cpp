@@ -6,8 +6,8 @@
 namespace per_step_dense::sm90 {
 namespace {
 
-constexpr int64_t kChunkBytes = 16, kChunkElems = kChunkBytes / kElementBytes;
-constexpr int64_t kStrideEnd = (int64_t{1} << 40) / kElementBytes;  // in elements
+constexpr int64_t kChunkBytes = 16;
+constexpr int64_t kStrideEnd = int64_t{1} << 40;  // in bytes
 // Coordinates have 32 bits; boxes reach beyond the last element.
 constexpr int64_t kMostElems = std::numeric_limits<int32_t>::max() - 256;
 
@@ -22,6 +22,7 @@ struct NamedView {
   const char* dims;
   int64_t extent[3];
   bool may_repeat_steps;
+  int64_t element_bytes;
 
   bool is_step(int dim) const { return dims[dim] == 'T'; }
 
@@ -34,14 +35,16 @@ struct NamedView {
 // Of one of the outer dimensions, which has more than one index.
 std::string why_no_stride(const NamedView& tensor, int dim) {
   const int64_t stride = tensor.view.stride[dim];
-  if (stride % kChunkElems != 0) {
+  const int64_t chunk_elems = kChunkBytes / tensor.element_bytes;
+  if (stride % chunk_elems != 0) {
     const bool is_row = stride == tensor.extent[2];
     return (is_row ? size_of(tensor.dims[2], stride) : tensor.stride_of(dim)) +
-           " is not a multiple of 8: TMA needs 16-byte strides";
+           " is not a multiple of " + std::to_string(chunk_elems) + ": TMA needs 16-byte strides";
   }
   if (stride == 0 && tensor.may_repeat_steps && tensor.is_step(dim)) return "";
   if (stride <= 0) return tensor.stride_of(dim) + ": TMA needs strides above 0";
-  if (stride >= kStrideEnd) return tensor.stride_of(dim) + ": TMA needs strides under 2^40 bytes";
+  if (stride >= kStrideEnd / tensor.element_bytes)
+    return tensor.stride_of(dim) + ": TMA needs strides under 2^40 bytes";
   return "";
 }
 
@@ -65,32 +68,40 @@ std::string why_no_box(const NamedView& tensor) {
 }
 
 // A dimension with one index is never stepped along, and any stride that TMA accepts will do.
-int64_t stride_bytes(int64_t extent, int64_t stride) {
-  return extent > 1 ? stride * kElementBytes : kChunkBytes;
+int64_t stride_bytes(int64_t extent, int64_t stride, const ForwardProblem& problem) {
+  return extent > 1 ? stride * bytes_of(problem.dtype) : kChunkBytes;
 }
 
-// Of x, y and z: (B, T, columns).
+constexpr DType stored_dtype(const ForwardProblem& problem) {
+  return problem.dtype == DType::kTFloat32 ? DType::kFloat32 : problem.dtype;
+}
+
+// Of x, y and z: (B, T, columns). A row of a box has as many elements as a stage has terms.
 BoxedTensor rows_of(const View3& view, int64_t columns, const ForwardProblem& problem,
-                    bool has_steps, int box_rows) {
+                    bool has_steps, int box_rows, const TileInfo& tile) {
   const int64_t steps = has_steps ? problem.t : 1;
   return {view.data,
           {columns, steps, problem.b},
-          {stride_bytes(steps, view.stride[1]), stride_bytes(problem.b, view.stride[0])},
-          {kRowElems, 1, box_rows},
-          problem.dtype};
+          {stride_bytes(steps, view.stride[1], problem),
+           stride_bytes(problem.b, view.stride[0], problem)},
+          {tile.block_k, 1, box_rows},
+          stored_dtype(problem)};
 }
 
 }  // namespace
 
 std::string why_no_boxes(const ForwardProblem& problem) {
   const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
-  if (o % kChunkElems != 0) {
-    return size_of('O', o) + " is not a multiple of 8: TMA stores whole 16 bytes";
+  const int64_t bytes = bytes_of(problem.dtype), chunk_elems = kChunkBytes / bytes;
+  if (o % chunk_elems != 0) {
+    return size_of('O', o) + " is not a multiple of " + std::to_string(chunk_elems) +
+           ": TMA stores whole 16 bytes";
   }
-  for (const NamedView& tensor : {NamedView{"x", problem.x, "BTI", {b, t, i}, true},
-                                  NamedView{"weight", problem.weight, "TIO", {t, i, o}, true},
-                                  NamedView{"y", problem.y, "BTO", {b, t, o}, false},
-                                  NamedView{"z", problem.z, "BTO", {b, t, o}, false}}) {
+  for (const NamedView& tensor :
+       {NamedView{"x", problem.x, "BTI", {b, t, i}, true, bytes},
+        NamedView{"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
+        NamedView{"y", problem.y, "BTO", {b, t, o}, false, bytes},
+        NamedView{"z", problem.z, "BTO", {b, t, o}, false, bytes}}) {
     const std::string obstacle = why_no_box(tensor);
     if (!obstacle.empty()) return obstacle;
   }
@@ -98,20 +109,20 @@ std::string why_no_boxes(const ForwardProblem& problem) {
 }
 
 ForwardBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
-  const int consumer_rows = tile.is_pingpong ? tile.block_m : tile.block_m / tile.consumers;
   ForwardBoxes boxes{};
   boxes.x_has_steps = problem.t > 1 && problem.x.stride[1] != 0;
   boxes.weight_has_steps = problem.t > 1 && problem.weight.stride[0] != 0;
   const int64_t weight_steps = boxes.weight_has_steps ? problem.t : 1;
-  boxes.x = rows_of(problem.x, problem.i, problem, boxes.x_has_steps, tile.block_m);
+  boxes.x = rows_of(problem.x, problem.i, problem, boxes.x_has_steps, tile.block_m, tile);
+  boxes.x.dtype = problem.dtype;  // the weight is rounded on its way through registers
   boxes.weight = {problem.weight.data,
                   {problem.o, problem.i, weight_steps},
-                  {stride_bytes(problem.i, problem.weight.stride[1]),
-                   stride_bytes(weight_steps, problem.weight.stride[0])},
-                  {kRowElems, kBlockK, 1},
-                  problem.dtype};
-  boxes.y = rows_of(problem.y, problem.o, problem, true, consumer_rows);
-  boxes.z = rows_of(problem.z, problem.o, problem, true, consumer_rows);
+                  {stride_bytes(problem.i, problem.weight.stride[1], problem),
+                   stride_bytes(weight_steps, problem.weight.stride[0], problem)},
+                  {tile.block_k, tile.block_k, 1},
+                  stored_dtype(problem)};
+  boxes.y = rows_of(problem.y, problem.o, problem, true, tile.consumer_rows, tile);
+  boxes.z = rows_of(problem.z, problem.o, problem, true, tile.consumer_rows, tile);
   return boxes;
 }
 

@@ -1,9 +1,9 @@
 // The tensors as TMA sees them: three dimensions, the innermost contiguous, fetched and stored by
 // boxes. Pure host code: no CUDA header.
 //
-//   x (B, T, I)        as (I, T, B), boxes of (64, 1, rows)
-//   weight (T, I, O)   as (O, I, T), boxes of (64, 64, 1)
-//   y, z (B, T, O)     as (O, T, B), boxes of (64, 1, rows)
+//   x (B, T, I)        as (I, T, B), boxes of (64, 1, rows), or of 32 terms of 4 bytes
+//   weight (T, I, O)   as (O, I, T), boxes of (64, 64, 1), or (32, 32, 1)
+//   y, z (B, T, O)     as (O, T, B), boxes of (64, 1, rows), or of 32 columns
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct BoxedTensor {
   int64_t extent[3];        // elements, the innermost first
   int64_t stride_bytes[2];  // of the second and the third dimension
   int32_t box[3];
-  DType dtype;
+  DType dtype;  // tfloat32 is rounded to as it is loaded
 };
 
 struct ForwardBoxes {

@@ -11,9 +11,12 @@ struct Config : Tile_ {
   using Scalar = Scalar_;
   using Tile = Tile_;
 
-  // A consumer's sums: kBlocksM times 64 rows, of which each thread has kAccums.
-  static constexpr int kBlocksM = Tile::kConsumerRows / kWgmmaRows;
-  static constexpr int kAccums = Tile::kBlockN / 2;
+  // A consumer's sums: so many times 64 rows of a product, of which each thread has kAccums. Rows
+  // of swapped operands' products are columns of the tile.
+  static constexpr int kBlocks =
+      (Tile::kSwapsOperands ? Tile::kConsumerColumns : Tile::kConsumerRows) / kWgmmaRows;
+  static constexpr int kProductColumns = Tile::kSwapsOperands ? Tile::kBlockM : Tile::kBlockN;
+  static constexpr int kAccums = kProductColumns / 2;
 
   // The barriers of a stage: its fetching thread says what it is full of; the warps that have read
   // it say that it is empty, to every block that fetches for them.
@@ -29,5 +32,15 @@ struct Config : Tile_ {
                                          kEntryRegisters * Tile::kThreads,
                 "or setmaxnreg.inc waits for ever");
 };
+
+// Where a consumer's share of a tile begins.
+template <class Config>
+__device__ __forceinline__ int first_row(int consumer) {
+  return Config::kConsumerRows < Config::kBlockM ? consumer * Config::kConsumerRows : 0;
+}
+template <class Config>
+__device__ __forceinline__ int first_column(int consumer) {
+  return Config::kConsumerColumns < Config::kBlockN ? consumer * Config::kConsumerColumns : 0;
+}
 
 }  // namespace per_step_dense::sm90

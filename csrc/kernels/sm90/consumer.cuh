@@ -2,7 +2,8 @@
 #pragma once
 
 #include "kernels/sm90/epilogue.cuh"
-#include "kernels/sm90/mainloop.cuh"
+#include "kernels/sm90/mainloop_16bit.cuh"
+#include "kernels/sm90/mainloop_tf32.cuh"
 #include "kernels/sm90/turns.cuh"
 
 namespace per_step_dense::sm90 {
@@ -10,10 +11,13 @@ namespace per_step_dense::sm90 {
 template <class Config>
 class Consumer {
   using Storage = SharedStorage<typename Config::Tile>;
+  using Multiplier = std::conditional_t<Config::kSwapsOperands, MultiplierOfTf32<Config>,
+                                        MultiplierOf16Bits<Config>>;
 
  public:
   __device__ __forceinline__ Consumer(const ForwardParams& params, Storage& smem, int consumer)
       : params_(params),
+        consumer_(consumer),
         turns_(consumer),
         multiplier_(smem, consumer),
         epilogue_(params, smem, consumer) {}
@@ -36,7 +40,7 @@ class Consumer {
  private:
   __device__ __forceinline__ void compute(const TilePlace& at, bool has_next,
                                           RingPosition<Config>& ring) const {
-    const TileBias<Config> bias(params_, at);
+    const TileBias<Config> bias(params_, at, consumer_);
     Accumulators<Config> accum;
     turns_.wait();
     const uint32_t last_stage = multiplier_.run(at.k_blocks, ring, accum);
@@ -46,8 +50,9 @@ class Consumer {
   }
 
   const ForwardParams& params_;
+  int consumer_;
   Turns<Config> turns_;
-  Multiplier<Config> multiplier_;
+  Multiplier multiplier_;
   Epilogue<Config> epilogue_;
 };
 

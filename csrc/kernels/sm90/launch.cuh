@@ -11,7 +11,7 @@ template <class Scalar>
 cudaError_t launch_forward(const ForwardParams& params, const LaunchShape& shape, int tile,
                            cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
-  visit_type_at(Tiles{}, tile, [&](auto type) {
+  visit_type_at(TilesOf<sizeof(Scalar)>{}, tile, [&](auto type) {
     status = launch(forward_kernel<Scalar, decltype(type)>, shape, params, stream);
   });
   return status;

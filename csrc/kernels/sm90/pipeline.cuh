@@ -34,6 +34,18 @@ struct RingPosition {
   }
 };
 
+// By each warp for itself, to every block that fetches for this one.
+template <class Config>
+__device__ __forceinline__ void release(SharedStorage<typename Config::Tile>& smem,
+                                        uint32_t stage) {
+  const uint32_t lane = threadIdx.x % 32, empty = ptx::cvta_to_shared(&smem.empty[stage]);
+  if constexpr (Config::kCluster == 1) {
+    if (lane == 0) ptx::mbarrier_arrive(empty);
+  } else {
+    if (lane < Config::kCluster) ptx::mbarrier_arrive_cluster(empty, lane);
+  }
+}
+
 // By one thread.
 template <class Config>
 __device__ __forceinline__ void init_barriers(SharedStorage<typename Config::Tile>& smem) {

@@ -18,6 +18,8 @@ constexpr size_t smem_bytes_of() {
   return sizeof(SharedStorage<Tile>);
 }
 
+constexpr int kLeastSide = 64;  // of a tile
+
 // Beyond it, numbers of tiles and of what comes after the last one leave 32 bits.
 constexpr int64_t kMostItems = int64_t{1} << 30;
 
@@ -30,8 +32,8 @@ int64_t tiles_of(const Gemm& gemm, int block_m, int block_n, int splits) {
 // which are about as many as the rows that 132 blocks work on meanwhile.
 constexpr int64_t kWeightBytesInL2 = 16 << 20, kShortRowBytes = 1024, kBandColumns = 2048;
 
-bool has_steps_inside(const Gemm& gemm) {
-  const int64_t row_bytes = gemm.k * int64_t{kElementBytes};
+bool has_steps_inside(const Gemm& gemm, int64_t element_bytes) {
+  const int64_t row_bytes = gemm.k * element_bytes;
   const int64_t weight_bytes = gemm.b.stride_t == 0 ? 0 : gemm.t * gemm.n * row_bytes;
   return gemm.a.stride_t == gemm.k && row_bytes <= kShortRowBytes &&
          weight_bytes <= kWeightBytesInL2;
@@ -50,19 +52,22 @@ LaunchPlan plan_of(const TileOrder& order, const TileInfo& tile, int32_t sms,
 
 }  // namespace
 
-TileInfo tile_info(int index) {
+TileInfo tile_info(int index, DType dtype) {
   TileInfo info{};
-  visit_type_at(Tiles{}, index, [&](auto tile) {
+  const auto set = [&](auto tile) {
     using T = decltype(tile);
-    info = {T::kBlockM, T::kBlockN,  T::kConsumers, T::kPingpong,
-            T::kStages, T::kCluster, T::kThreads,   smem_bytes_of<T>()};
-  });
+    info = {T::kElementBytes, T::kBlockM,       T::kBlockN,   T::kBlockK,
+            T::kConsumers,    T::kConsumerRows, T::kPingpong, T::kSwapsOperands,
+            T::kStages,       T::kCluster,      T::kThreads,  smem_bytes_of<T>()};
+  };
+  has_16_bits(dtype) ? visit_type_at(TilesOf16Bits{}, index, set)
+                     : visit_type_at(TilesOfTf32{}, index, set);
   return info;
 }
 
 TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
   TileOrder order{};
-  const int64_t k_blocks = ceil_div(gemm.k, kBlockK);
+  const int64_t k_blocks = ceil_div(gemm.k, tile.block_k);
   const int64_t k_blocks_a_split = ceil_div(k_blocks, std::max(splits, 1));
   order.k_blocks = int32_t(k_blocks);
   order.k_blocks_a_split = int32_t(k_blocks_a_split);
@@ -71,22 +76,21 @@ TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
   order.tiles_n = int32_t(ceil_div(gemm.n, tile.block_n));
   order.rows_of_tiles = int32_t(ceil_div(ceil_div(gemm.m, tile.block_m), tile.cluster));
   order.items = order.steps * order.tiles_n * order.rows_of_tiles * order.splits;
-  order.steps_inside = has_steps_inside(gemm);
+  order.steps_inside = has_steps_inside(gemm, tile.element_bytes);
   order.band = int32_t(kBandColumns / tile.block_n);
   return order;
 }
 
 std::string why_not(const ForwardProblem& problem) {
-  if (!takes(problem.dtype)) {
-    return std::string("sm90 needs float16 or bfloat16; got ") + name_of(problem.dtype);
-  }
+  const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
+  if (!no_tensor_cores.empty()) return no_tensor_cores;
   if (problem.rows.begin) return "sm90 needs every step to have all rows";
   if (problem.i == 0) return "sm90 needs terms to add up: I = 0";
   const std::string obstacle = why_no_boxes(problem);
   if (!obstacle.empty()) return obstacle;
   // The smallest tile makes the most; so would splits that leave each of them one stage of terms.
-  const int64_t splits = ceil_div(problem.i, kBlockK);
-  const int64_t items = tiles_of(forward_product(problem), kWgmmaRows, kRowElems, 1);
+  const int64_t splits = ceil_div(problem.i, kRowBytes / bytes_of(problem.dtype));
+  const int64_t items = tiles_of(forward_product(problem), kLeastSide, kLeastSide, 1);
   if (items > kMostItems / splits) return "sm90 needs fewer tiles: more than 2^30";
   return "";
 }
@@ -98,7 +102,7 @@ ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, vo
   work.gemm = forward_product(problem);
   const bool is_empty = problem.b == 0 || problem.t == 0 || problem.o == 0;
   if (is_empty) return work;
-  const TileInfo tile = tile_info(choice.tile);
+  const TileInfo tile = tile_info(choice.tile, problem.dtype);
   work.order = order_of(work.gemm, tile, choice.splits[kForward]);
   SplitWorkspace parts(workspace, problem.dtype);
   if (work.order.splits > 1) {
@@ -111,7 +115,7 @@ ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, vo
 }
 
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice) {
-  if (!is_tile(choice.tile) || !why_not(problem).empty()) return {};
+  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty()) return {};
   return forward_work(problem, choice, nullptr).plan;
 }
 

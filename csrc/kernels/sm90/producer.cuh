@@ -27,7 +27,7 @@ class Producer {
       const TilePlace at = walk.place();
       for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
         wait(smem_.empty[ring.stage], ring.parity ^ 1);  // in the first round all are empty
-        fetch(at, at.first_k + k_block * kBlockK, smem_.stage[ring.stage],
+        fetch(at, at.first_k + k_block * Config::kBlockK, smem_.stage[ring.stage],
               ptx::cvta_to_shared(&smem_.full[ring.stage]));
       }
     }
@@ -38,7 +38,8 @@ class Producer {
   __device__ __forceinline__ void fetch(const TilePlace& at, int32_t k, Stage& stage,
                                         uint32_t full) const {
     const int32_t columns = int32_t(params_.gemm.n) - at.n0;
-    const int32_t panels = min(Config::kPanels, (columns + kRowElems - 1) / kRowElems);
+    const int32_t panels =
+        min(Config::kPanels, (columns + Config::kRowElems - 1) / Config::kRowElems);
     ptx::mbarrier_arrive_expect_tx(full, sizeof stage.a + panels * sizeof stage.b[0]);
     ptx::cp_async_bulk_tensor_load(ptx::cvta_to_shared(stage.a), &params_.x, full, k,
                                    params_.x_has_steps ? at.t : 0, at.m0, keep_);
@@ -52,7 +53,7 @@ class Producer {
   __device__ __forceinline__ void fetch_weight(const TilePlace& at, int32_t k, Stage& stage,
                                                uint32_t full, int panel) const {
     const uint32_t smem = ptx::cvta_to_shared(stage.b[panel]);
-    const int32_t n = at.n0 + panel * kRowElems, t = params_.weight_has_steps ? at.t : 0;
+    const int32_t n = at.n0 + panel * Config::kRowElems, t = params_.weight_has_steps ? at.t : 0;
     if constexpr (Config::kCluster == 1) {
       ptx::cp_async_bulk_tensor_load(smem, &params_.weight, full, n, k, t, weight_policy_);
     } else if (panel % Config::kCluster == int(ptx::cluster_ctarank())) {

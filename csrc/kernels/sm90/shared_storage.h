@@ -13,21 +13,21 @@ inline constexpr int kSwizzleBytes = 8 * kRowBytes;
 // One stage of the pipeline.
 template <class Tile>
 struct alignas(kSwizzleBytes) Stage {
-  unsigned char a[Tile::kBlockM][kRowBytes];           // (BLK_M, BLK_K)
-  unsigned char b[Tile::kPanels][kBlockK][kRowBytes];  // (panel, BLK_K, 64)
+  unsigned char a[Tile::kBlockM][kRowBytes];                 // (BLK_M, BLK_K): x
+  unsigned char b[Tile::kPanels][Tile::kBlockK][kRowBytes];  // (panel, BLK_K, row): weight
 };
 
 // A consumer's finished outputs on their way to global memory.
 template <class Tile>
 struct alignas(kSwizzleBytes) Outputs {
-  unsigned char panel[Tile::kPanels][Tile::kConsumerRows][kRowBytes];  // (panel, rows, 64)
+  unsigned char panel[Tile::kConsumerPanels][Tile::kConsumerRows][kRowBytes];
 };
 
 template <class Tile>
 struct SharedStorage {
   Stage<Tile> stage[Tile::kStages];
   Outputs<Tile> outputs[Tile::kConsumers];
-  float bias[Tile::kConsumers][Tile::kBlockN];
+  float bias[Tile::kConsumers][Tile::kConsumerColumns];
   uint64_t full[Tile::kStages], empty[Tile::kStages];  // mbarriers
 };
 

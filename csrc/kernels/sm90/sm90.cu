@@ -1,4 +1,6 @@
 // Host code of the family: a problem becomes work and tensor maps, the work launches.
+#include <type_traits>
+
 #include "kernels/scalar.cuh"
 #include "kernels/sm90/boxes.h"
 #include "kernels/sm90/params.h"
@@ -38,8 +40,14 @@ cudaError_t encode_tensor_maps(const ForwardBoxes& boxes, bool is_split, Forward
 
 cudaError_t launch(const ForwardParams& params, const LaunchShape& shape, DType dtype, int tile,
                    cudaStream_t stream) {
-  return dtype == DType::kFloat16 ? launch_forward<__half>(params, shape, tile, stream)
-                                  : launch_forward<__nv_bfloat16>(params, shape, tile, stream);
+  return visit_scalar(dtype, [&](auto tag) {
+    using Scalar = typename decltype(tag)::type;
+    if constexpr (std::is_same_v<Scalar, double>) {
+      return cudaErrorInvalidValue;
+    } else {
+      return launch_forward<Scalar>(params, shape, tile, stream);
+    }
+  });
 }
 
 }  // namespace
@@ -47,16 +55,17 @@ cudaError_t launch(const ForwardParams& params, const LaunchShape& shape, DType 
 bool can_describe(const ForwardProblem& problem, const Choice& choice) {
   if (plan(problem, choice).launches == 0) return true;  // nothing would be described
   ForwardParams params{};
-  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile));
+  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile, problem.dtype));
   return encode_tensor_maps(boxes, /*is_split=*/false, params) == cudaSuccess;
 }
 
 cudaError_t forward(const ForwardProblem& problem, const Choice& choice, void* workspace,
                     cudaStream_t stream) {
-  if (!is_tile(choice.tile) || !why_not(problem).empty()) return cudaErrorInvalidValue;
+  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty())
+    return cudaErrorInvalidValue;
   const ForwardWork work = forward_work(problem, choice, workspace);
   if (work.plan.launches == 0) return cudaSuccess;
-  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile));
+  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile, problem.dtype));
   ForwardParams params{};
   params.gemm = work.gemm;
   params.order = work.order;

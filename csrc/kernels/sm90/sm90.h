@@ -1,5 +1,5 @@
 // The family of tensor cores for Hopper alone: wgmma tiles fed by TMA, one persistent launch. It
-// takes float16 and bfloat16 that lie as TMA describes tensors.
+// takes float16, bfloat16 and tfloat32 that lie as TMA describes tensors.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -20,12 +20,22 @@ Encoder find_encoder() {
   return is_found ? reinterpret_cast<Encoder>(found) : nullptr;
 }
 
+CUtensorMapDataType type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+    case DType::kBFloat16:
+      return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    case DType::kTFloat32:
+      return CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
+    default:
+      return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+  }
+}
+
 CUresult encode(const BoxedTensor& tensor, CUtensorMap& map) {
   static const Encoder encoder = find_encoder();
   if (!encoder) return CUDA_ERROR_NOT_SUPPORTED;
-  const CUtensorMapDataType type = tensor.dtype == DType::kFloat16
-                                       ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                       : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   cuuint64_t extents[3], strides[2];
   cuuint32_t box[3];
   for (int dim = 0; dim < 3; ++dim) extents[dim] = cuuint64_t(tensor.extent[dim]);
@@ -33,8 +43,8 @@ CUresult encode(const BoxedTensor& tensor, CUtensorMap& map) {
   for (int dim = 0; dim < 3; ++dim) box[dim] = cuuint32_t(tensor.box[dim]);
   constexpr cuuint32_t kElementStrides[] = {1, 1, 1};
   // Beside a box's 128 bytes lie those of the next one along the row.
-  return encoder(&map, type, 3, tensor.data, extents, strides, box, kElementStrides,
-                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+  return encoder(&map, type_of(tensor.dtype), 3, tensor.data, extents, strides, box,
+                 kElementStrides, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
 }
 

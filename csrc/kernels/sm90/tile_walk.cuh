@@ -52,7 +52,7 @@ class TileWalk {
     at.n0 = n * Config::kBlockN;
     at.split = split;
     const int32_t first_k_block = split * order_.k_blocks_a_split;
-    at.first_k = first_k_block * kBlockK;
+    at.first_k = first_k_block * Config::kBlockK;
     at.k_blocks = min(order_.k_blocks_a_split, order_.k_blocks - first_k_block);
     return at;
   }

@@ -13,6 +13,7 @@ from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
 from .sm90 import SM90_FAULTS
+from .sm90_tf32 import SM90_TF32_FAULTS
 from .tiled import TILED_FAULTS
 from .tiny import TINY_FAULTS
 
@@ -22,6 +23,7 @@ PACKAGE_FAULTS = {
     **TINY_FAULTS,
     **SM80_FAULTS,
     **SM90_FAULTS,
+    **SM90_TF32_FAULTS,
     **ROW_RANGE_FAULTS,
     **SHARED_FAULTS,
 }

@@ -6,7 +6,13 @@ from ..mutation import Mutation
 from .common import Fault, fault
 
 SM90 = "csrc/kernels/sm90/"
-PIPELINE, PRODUCER, MAINLOOP = SM90 + "pipeline.cuh", SM90 + "producer.cuh", SM90 + "mainloop.cuh"
+PIPELINE, PRODUCER, MAINLOOP = (
+    SM90 + "pipeline.cuh",
+    SM90 + "producer.cuh",
+    SM90 + "mainloop_16bit.cuh",
+)
+OUTPUTS, SUMS, BIAS = SM90 + "outputs_16bit.cuh", SM90 + "accumulators.cuh", SM90 + "bias.cuh"
+DESCRIPTOR, SHARES = SM90 + "matrix_descriptor.cuh", SM90 + "config.cuh"
 CONSUMER, EPILOGUE, GEMM = SM90 + "consumer.cuh", SM90 + "epilogue.cuh", SM90 + "gemm.cuh"
 WALK, PLAN, BOXES = SM90 + "tile_walk.cuh", SM90 + "plan.cpp", SM90 + "boxes.cpp"
 TURNS, STORAGE, HOST, MAPS = (
@@ -39,10 +45,13 @@ RING_FAULTS: dict[str, Fault] = {
     ),
     "sm90: parity does not change with the round": fault(FORWARD, PIPELINE, "parity ^= 1;", ""),
     "sm90: a stage is given back while it is multiplied": fault(
-        FORWARD, MAINLOOP, "if (k_block > 0) release(previous);", "release(ring.stage);"
+        FORWARD,
+        MAINLOOP,
+        "if (k_block > 0) release<Config>(smem_, previous);",
+        "release<Config>(smem_, ring.stage);",
     ),
     "sm90: a tile's last stage is not given back": fault(
-        FORWARD, MAINLOOP, "    release(last_stage);\n", ""
+        FORWARD, MAINLOOP, "    release<Config>(smem_, last_stage);\n", ""
     ),
     "sm90: too many bytes are expected": fault(
         FORWARD, PRODUCER, "panels * sizeof stage.b[0])", "panels * sizeof stage.b[0] + 16)"
@@ -106,14 +115,14 @@ WGMMA_FAULTS: dict[str, Fault] = {
         FORWARD, MAINLOOP, "!is_first || step > 0", "step > 0"
     ),
     "sm90: descriptors name a swizzle of 64 bytes": fault(
-        FORWARD, MAINLOOP, "uint64_t{1} << 62", "uint64_t{2} << 62"
+        FORWARD, DESCRIPTOR, "uint64_t{1} << 62", "uint64_t{2} << 62"
     ),
     "sm90: descriptors name no swizzle": fault(
-        FORWARD, MAINLOOP, "uint64_t{1} << 62", "uint64_t{0} << 62"
+        FORWARD, DESCRIPTOR, "uint64_t{1} << 62", "uint64_t{0} << 62"
     ),
     "sm90: leading and stride bytes are exchanged": fault(
         "sm90 forward of wide tiles",
-        MAINLOOP,
+        DESCRIPTOR,
         "field(leading_bytes) << 16 | field(kSwizzleBytes) << 32",
         "field(kSwizzleBytes) << 16 | field(leading_bytes) << 32",
     ),
@@ -140,7 +149,7 @@ WGMMA_FAULTS: dict[str, Fault] = {
         "true",
     ),
     "sm90: all consumers multiply the same rows": fault(
-        TWO, MAINLOOP, "consumer * Config::kConsumerRows)", "0)"
+        TWO, MAINLOOP, "first_row_(first_row<Config>(consumer))", "first_row_(0)"
     ),
     "sm90: a consumer's second 64 rows are its first": fault(
         BY_TURNS, MAINLOOP, "a + i * kWgmmaRows * kRowBytes", "a"
@@ -178,29 +187,29 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         FORWARD, EPILOGUE, "    ptx::cp_async_bulk_commit_group();\n", ""
     ),
     "sm90: consumers meet at one barrier": fault(TWO, TURNS, "return 1 + consumer;", "return 1;"),
-    "sm90: outputs are not swizzled": fault(FORWARD, EPILOGUE, "pair ^ thread_.row % 8", "pair"),
+    "sm90: outputs are not swizzled": fault(FORWARD, OUTPUTS, "pair ^ thread_.row % 8", "pair"),
     "sm90: the lower rows lie elsewhere": fault(
-        FORWARD, EPILOGUE, "smem + row * 8 * kRowBytes", "smem + row * 4 * kRowBytes"
+        FORWARD, OUTPUTS, "smem + row * 8 * kRowBytes", "smem + row * 4 * kRowBytes"
     ),
     "sm90: the bias is that of the first panel": fault(
-        "sm90 forward of wide tiles", EPILOGUE, "smem_bias_ + panel * kRowElems", "smem_bias_"
+        "sm90 forward of wide tiles", OUTPUTS, "smem_bias_ + panel * kRowElems", "smem_bias_"
     ),
     "sm90: the bias is that of the first tile": fault(
-        FORWARD, EPILOGUE, "const int64_t n = at.n0 + column(i);", "const int64_t n = column(i);"
+        FORWARD, BIAS, "n = at.n0 + first_column", "n = first_column"
     ),
     "sm90: the bias is read beyond its end": fault(
-        FORWARD, EPILOGUE, "params.gemm.bias.data && n < params.gemm.n", "params.gemm.bias.data"
+        FORWARD, BIAS, "params.gemm.bias.data && n < params.gemm.n", "params.gemm.bias.data"
     ),
-    "sm90: a pair has one bias": fault(FORWARD, EPILOGUE, "+= bias.y;", "+= bias.x;"),
+    "sm90: a pair has one bias": fault(FORWARD, OUTPUTS, "+= bias.y;", "+= bias.x;"),
     "sm90: z leaves the sums elsewhere": fault(
-        "sm90 forward of wide tiles", EPILOGUE, "= first[i];\n  }\n}", "= panel_of(0)[i];\n  }\n}"
+        "sm90 forward of wide tiles", SUMS, "= first[i];\n  }\n}", "= panel_of(0)[i];\n  }\n}"
     ),
     "sm90: panels do not move up": fault(
-        "sm90 forward of wide tiles", EPILOGUE, "panel_of(panel)[i] = panel_of(panel + 1)[i];", ";"
+        "sm90 forward of wide tiles", SUMS, "panel_of(panel)[i] = panel_of(panel + 1)[i];", ";"
     ),
     "sm90: both blocks of rows are the first": fault(
         BY_TURNS,
-        EPILOGUE,
+        OUTPUTS,
         "smem_outputs_.panel[panel][block * kWgmmaRows",
         "smem_outputs_.panel[panel][0",
     ),
@@ -213,20 +222,20 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     "sm90: all consumers store the same rows": fault(
         TWO,
         EPILOGUE,
-        "first_row_(Config::kPingpong ? 0 : consumer * Config::kConsumerRows)",
-        "first_row_(0)",
+        "at.m0 + first_row<Config>(consumer_)",
+        "at.m0",
     ),
     "sm90: rows that are not there leave parts": fault(
-        SPLIT, EPILOGUE, "|| m + row * 8 >= gemm.m) continue;", ") continue;"
+        SPLIT, OUTPUTS, "|| m + row * 8 >= gemm.m) continue;", ") continue;"
     ),
     "sm90: columns that are not there leave parts": fault(
-        SPLIT, EPILOGUE, "n + pair * 8 >= gemm.n || ", ""
+        SPLIT, OUTPUTS, "n + pair * 8 >= gemm.n || ", ""
     ),
     "sm90: all splits leave the same parts": fault(
-        SPLIT, EPILOGUE, " + at.split * params_.part_elems", ""
+        SPLIT, OUTPUTS, " + at.split * params_.part_elems", ""
     ),
     "sm90: parts are those of the first 64 rows": fault(
-        "sm90 split forward by turns", EPILOGUE, "first_row_ + block * kWgmmaRows", "first_row_"
+        "sm90 split forward by turns", OUTPUTS, "first_row_ + block * kWgmmaRows", "first_row_"
     ),
 }
 
@@ -284,11 +293,11 @@ CLUSTER_FAULTS: dict[str, Fault] = {
         CLUSTERS, GEMM, "if constexpr (Config::kCluster > 1) sync_cluster<Config>();", ""
     ),
     "sm90: stages are given back to the own block only": fault(
-        CLUSTERS, MAINLOOP, "if constexpr (Config::kCluster == 1) {", "if constexpr (true) {"
+        CLUSTERS, PIPELINE, "if constexpr (Config::kCluster == 1) {", "if constexpr (true) {"
     ),
     "sm90: stages are given back to the neighbour only": fault(
         CLUSTERS,
-        MAINLOOP,
+        PIPELINE,
         "mbarrier_arrive_cluster(empty, lane)",
         "mbarrier_arrive_cluster(empty, 0)",
     ),
@@ -305,7 +314,7 @@ CLUSTER_FAULTS: dict[str, Fault] = {
         "panel % Config::kCluster == 0",
     ),
     "sm90: only the own block's readers are counted": fault(
-        CLUSTERS, SM90 + "config.cuh", " * Tile::kCluster;", ";"
+        CLUSTERS, SHARES, " * Tile::kCluster;", ";"
     ),
 }
 
@@ -329,10 +338,13 @@ HOST_FAULTS: dict[str, Fault] = {
         "const int64_t steps = problem.t;",
     ),
     "sm90: strides of x are those of contiguous rows": fault(
-        STRIDES, BOXES, "stride_bytes(steps, view.stride[1])", "columns * kElementBytes"
+        STRIDES,
+        BOXES,
+        "stride_bytes(steps, view.stride[1], problem)",
+        "columns * bytes_of(problem.dtype)",
     ),
     "sm90: strides count elements": fault(
-        FORWARD, BOXES, "extent > 1 ? stride * kElementBytes", "extent > 1 ? stride"
+        FORWARD, BOXES, "extent > 1 ? stride * bytes_of(problem.dtype)", "extent > 1 ? stride"
     ),
     "sm90: x ends a row early": fault(
         FORWARD, BOXES, "{columns, steps, problem.b}", "{columns, steps, problem.b - 1}"
@@ -364,8 +376,8 @@ HOST_FAULTS: dict[str, Fault] = {
     "sm90: the sum of the last terms is left out": fault(
         FORWARD,
         PLAN,
-        "const int64_t k_blocks = ceil_div(gemm.k, kBlockK);",
-        "const int64_t k_blocks = gemm.k / kBlockK;",
+        "const int64_t k_blocks = ceil_div(gemm.k, tile.block_k);",
+        "const int64_t k_blocks = gemm.k / tile.block_k;",
     ),
     "sm90: the last columns are left out": fault(
         FORWARD, PLAN, "int32_t(ceil_div(gemm.n, tile.block_n))", "int32_t(gemm.n / tile.block_n)"

@@ -5,6 +5,7 @@
 #include "bridge.h"
 #include "kernels/cluster_behaviours.cuh"
 #include "kernels/launch.cuh"
+#include "kernels/tf32_behaviours.cuh"
 #include "kernels/wgmma_behaviours.cuh"
 
 namespace per_step_dense::example {
@@ -80,6 +81,15 @@ const Behaviour kBehaviours[] = {
     of_warpgroup("wgmma_of_f16_transposed_b", check_wgmma<WgmmaOfF16, 24, false, true>),
     of_warpgroup("wgmma_of_bf16", check_wgmma<WgmmaOfBf16, 8, false, false>),
     of_warpgroup("wgmma_of_bf16_transposed", check_wgmma<WgmmaOfBf16, 128, true, true>),
+    of_warpgroup("wgmma_of_tf32", wgmma_of_tf32<256>),
+    of_warpgroup("wgmma_of_tf32_in_24_columns", wgmma_of_tf32<24>),
+    of_warpgroup("wgmma_cuts_operands_to_tf32", wgmma_cuts_operands_to_tf32),
+    of_warpgroup("wgmma_of_registers_without_a_fence", wgmma_of_registers_without_a_fence),
+    of_warpgroup("write_a_while_a_wgmma_has_it", write_a_while_a_wgmma_has_it),
+    {"load_rounds_to_tf32", load_rounds_to_tf32, 32, 1, sizeof(FloatStorage)},
+    {"refill_what_was_read", refill_what_was_read<true>, 32, 1, sizeof(FloatStorage)},
+    {"refill_what_was_read_without_a_fence", refill_what_was_read<false>, 32, 1,
+     sizeof(FloatStorage)},
     {"setmaxnreg_in_one_warp", setmaxnreg_in_one_warp, 128},
     {"registers_for_all", registers_for_all, 384},
     {"more_registers_than_there_are", more_registers_than_there_are, 384},
@@ -117,6 +127,9 @@ class Buffers {
   Buffers() {
     for (size_t i = 0; i < sizeof input_ / sizeof(float); ++i) input_[i] = static_cast<float>(i);
     for (size_t i = 0; i < std::size(numbers_); ++i) numbers_[i] = static_cast<uint16_t>(i);
+    for (auto& row : floats_) {
+      for (int i = 0; i < 32; ++i) row[i] = 1 + static_cast<float>(i) * 0x1p-12f;
+    }
   }
 
   BehaviourParams params() {
@@ -127,6 +140,10 @@ class Buffers {
     encode(params.map, rows_, {18, 2, 1}, {48, 96}, {24, 2, 1});
     encode(params.boxes, numbers_, {64, 16, 4}, {128, 2048}, {64, 8, 1});
     encode(params.windows, numbers_, {64, 16, 4}, {16, 32}, {64, 8, 1});
+    encode(params.floats, floats_, {32, 2, 1}, {128, 256}, {32, 2, 1},
+           CU_TENSOR_MAP_DATA_TYPE_FLOAT32);
+    encode(params.floats_to_round, floats_, {32, 2, 1}, {128, 256}, {32, 2, 1},
+           CU_TENSOR_MAP_DATA_TYPE_TFLOAT32);
     return params;
   }
 
@@ -142,17 +159,18 @@ class Buffers {
         {"workspace", BufferRole::kWorkspace, workspace_, 4, {1, 1, 32}, {0, 0, 1}},
         {"rows_of_18", BufferRole::kWorkspace, rows_, 2, {1, 2, 18}, {0, 24, 1}},
         {"numbers", BufferRole::kInput, numbers_, 2, {4, 16, 64}, {1024, 64, 1}},
+        {"floats", BufferRole::kInput, floats_, 4, {1, 2, 32}, {0, 32, 1}},
     };
   }
 
  private:
-  static void encode(CUtensorMap& map, uint16_t* data, const cuuint64_t (&extents)[3],
-                     const cuuint64_t (&strides)[2], const cuuint32_t (&box)[3]) {
+  static void encode(CUtensorMap& map, void* data, const cuuint64_t (&extents)[3],
+                     const cuuint64_t (&strides)[2], const cuuint32_t (&box)[3],
+                     CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) {
     const cuuint32_t element_strides[] = {1, 1, 1};
-    cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, data, extents, strides, box,
-                           element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                           CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
-                           CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    cuTensorMapEncodeTiled(&map, type, 3, data, extents, strides, box, element_strides,
+                           CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+                           CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   }
 
   // Apart, so that what runs past the end of one does not end up in another.
@@ -161,6 +179,7 @@ class Buffers {
   alignas(512) float workspace_[32];
   alignas(512) uint16_t rows_[2 * 24];
   alignas(512) uint16_t numbers_[4 * 16 * 64];
+  alignas(512) float floats_[2][32];
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "runtime/generic_reads.h"
 #include "runtime/mbarrier.h"
 #include "runtime/named_barrier.h"
 #include "runtime/shared_memory.h"
@@ -31,6 +32,7 @@ class Block {
   size_t live_threads;
 
   SharedMemory shared;
+  GenericReads generic_reads;
   NamedBarriers barriers;
   Mbarriers mbarriers;
 };

@@ -35,6 +35,7 @@ cudaError_t launch(const LaunchRequest& request);
 // The block's shared memory. The first call of a block places it, aligned as asked and no better.
 void* dynamic_shared_memory(size_t bytes, size_t alignment);
 uint32_t shared_address(const void* pointer);
+float load_shared(uint32_t smem);
 void check_global_read(const void* address, size_t bytes);
 void check_global_write(const void* address, size_t bytes);
 
@@ -86,7 +87,7 @@ void bulk_commit_group();
 void bulk_wait_group(int pending);
 
 // --- wgmma
-enum class WgmmaType { kFloat16, kBfloat16 };
+enum class WgmmaType { kFloat16, kBfloat16, kTfloat32 };
 struct WgmmaShape {
   WgmmaType type;
   int n;
@@ -96,6 +97,9 @@ struct WgmmaShape {
 void wgmma_fence();
 void wgmma(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
            bool accumulate);
+// A is in registers, four of each thread.
+void wgmma_of_registers(float* accum, const WgmmaShape& shape, const uint32_t* registers_a,
+                        uint64_t descriptor_b, bool accumulate);
 void wgmma_commit_group();
 void wgmma_wait_group(int pending);
 void setmaxnreg(int registers);

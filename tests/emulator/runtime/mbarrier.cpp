@@ -141,6 +141,7 @@ void fence_mbarrier_init() { this_block().mbarriers.publish(); }
 void fence_proxy_async() {
   this_block().shared.publish_to_async();
   this_block().mbarriers.publish();
+  this_block().generic_reads.order(this_thread().linear);
 }
 
 }  // namespace emulator

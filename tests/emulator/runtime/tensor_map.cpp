@@ -6,6 +6,23 @@
 #include "runtime/driver.h"
 #include "runtime/failure.h"
 
+namespace {
+
+// 0 of a type that is not modelled.
+uint8_t bytes_of(CUtensorMapDataType type) {
+  switch (type) {
+    case CU_TENSOR_MAP_DATA_TYPE_FLOAT16:
+    case CU_TENSOR_MAP_DATA_TYPE_BFLOAT16:
+      return 2;
+    case CU_TENSOR_MAP_DATA_TYPE_FLOAT32:
+    case CU_TENSOR_MAP_DATA_TYPE_TFLOAT32:
+      return 4;
+  }
+  return 0;
+}
+
+}  // namespace
+
 namespace emulator {
 
 const char* tensor_map_error(const TensorMap& map) {
@@ -63,16 +80,16 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuui
   const CUresult result = emulator::this_driver().encoder_result;
   if (result != CUDA_SUCCESS) return result;
   const bool is_modelled =
-      rank == 3 &&
-      (type == CU_TENSOR_MAP_DATA_TYPE_FLOAT16 || type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) &&
-      interleave == CU_TENSOR_MAP_INTERLEAVE_NONE && swizzle >= CU_TENSOR_MAP_SWIZZLE_NONE &&
-      swizzle <= CU_TENSOR_MAP_SWIZZLE_128B && promotion >= CU_TENSOR_MAP_L2_PROMOTION_NONE &&
+      rank == 3 && bytes_of(type) != 0 && interleave == CU_TENSOR_MAP_INTERLEAVE_NONE &&
+      swizzle >= CU_TENSOR_MAP_SWIZZLE_NONE && swizzle <= CU_TENSOR_MAP_SWIZZLE_128B &&
+      promotion >= CU_TENSOR_MAP_L2_PROMOTION_NONE &&
       promotion <= CU_TENSOR_MAP_L2_PROMOTION_L2_256B && fill == CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
   if (!is_modelled || reinterpret_cast<uintptr_t>(map) % alignof(CUtensorMap) != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   CUtensorMap encoded{};
-  encoded.element_bytes = 2;
+  encoded.element_bytes = bytes_of(type);
+  encoded.rounds_to_tf32 = type == CU_TENSOR_MAP_DATA_TYPE_TFLOAT32;
   encoded.swizzle_bits = static_cast<uint8_t>(swizzle);
   encoded.base = static_cast<unsigned char*>(base);
   for (int dim = 0; dim < 3; ++dim) {

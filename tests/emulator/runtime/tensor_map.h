@@ -14,6 +14,7 @@ struct alignas(64) TensorMap {
   uint32_t magic;
   uint8_t element_bytes;
   uint8_t swizzle_bits;  // 0: none, 1: 32 bytes, 2: 64 bytes, 3: 128 bytes
+  bool rounds_to_tf32;   // what is loaded
   unsigned char* base;
   uint64_t extent[3];  // in elements, the innermost first
   uint64_t stride[2];  // in bytes, of the second and the third dimension

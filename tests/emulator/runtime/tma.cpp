@@ -7,6 +7,7 @@
 #include "runtime/cluster.h"
 #include "runtime/failure.h"
 #include "runtime/session.h"
+#include "runtime/tfloat32.h"
 
 namespace emulator {
 
@@ -47,9 +48,24 @@ void TmaLoads::perform(size_t index) {
   race_detector::destroy_actor(load.actor);
 }
 
+namespace {
+
+void round_to_tf32(unsigned char (&chunk)[kChunkBytes]) {
+  float values[kChunkBytes / sizeof(float)];
+  std::memcpy(values, chunk, sizeof values);
+  for (float& value : values) {
+    const uint32_t rounded = float_to_tfloat32(value);
+    std::memcpy(&value, &rounded, sizeof value);
+  }
+  std::memcpy(chunk, values, sizeof values);
+}
+
+}  // namespace
+
 void TmaLoads::copy_box(const Load& load) {
   SharedMemory& shared = load.target->shared;
   const int64_t row_bytes = static_cast<int64_t>(load.map.row_bytes());
+  load.target->generic_reads.check_ordered(load.smem, load.map.box_bytes());
   for_each_row(load.map, load.coordinate, load.smem, [&](const BoxRow& row) {
     if (row.gmem != nullptr) {
       const size_t bytes = static_cast<size_t>(row.end_byte - row.first_byte);
@@ -63,6 +79,7 @@ void TmaLoads::copy_box(const Load& load) {
       if (first < end) {
         std::memcpy(value + (first - chunk), row.gmem + first, static_cast<size_t>(end - first));
       }
+      if (load.map.rounds_to_tf32) round_to_tf32(value);
       const uint32_t address =
           swizzled(row.smem + static_cast<uint32_t>(chunk), load.map.swizzle_bits);
       unsigned char* smem = shared.generic(address, kChunkBytes, "TMA load");

@@ -1,7 +1,7 @@
 // Where a wgmma operand's elements lie in shared memory: the matrix descriptor of the PTX ISA.
 //
-// The formulas are those of CUTLASS's canonical layouts (cute/atom/mma_traits_sm90_gmma.hpp) for
-// 16-bit elements, and were compared with CuTe's own, element by element.
+// The formulas are those of CUTLASS's canonical layouts (cute/atom/mma_traits_sm90_gmma.hpp); for
+// 16-bit elements they were compared with CuTe's own, element by element.
 #pragma once
 
 #include <cstdint>
@@ -34,22 +34,30 @@ inline WgmmaDescriptor decode_wgmma_descriptor(uint64_t bits) {
   return {field(0), field(16), field(32), layout == 0 ? 0 : 4 - layout};
 }
 
-// The shared address of element (mn, k) of a 16-bit operand.
-inline uint32_t wgmma_element_address(const WgmmaDescriptor& descriptor, bool mn_major,
-                                      int mn_index, int k_index) {
+// The shared address of element (mn, k) of an operand along k, in elements of so many bytes.
+inline uint32_t wgmma_address_along_k(const WgmmaDescriptor& descriptor, int mn_index, int k_index,
+                                      uint32_t element_bytes) {
+  const auto mn = static_cast<uint32_t>(mn_index);
+  const uint32_t k_bytes = static_cast<uint32_t>(k_index) * element_bytes;
+  const uint32_t chunks = 1u << descriptor.swizzle_bits;  // of 16 bytes, in a swizzle row
+  const uint32_t k_chunk_bytes = descriptor.swizzle_bits != 0 ? 16 : descriptor.leading_bytes;
+  const uint32_t offset = (mn % 8) * 16 * chunks + (mn / 8) * descriptor.stride_bytes +
+                          (k_bytes / 16) * k_chunk_bytes + k_bytes % 16;
+  return swizzled(descriptor.start + offset, descriptor.swizzle_bits);
+}
+
+// The same of an operand along its rows, whose elements have 16 bits.
+inline uint32_t wgmma_address_along_mn(const WgmmaDescriptor& descriptor, int mn_index,
+                                       int k_index) {
   const auto mn = static_cast<uint32_t>(mn_index);
   const auto k = static_cast<uint32_t>(k_index);
   const uint32_t lbo = descriptor.leading_bytes;
   const uint32_t sbo = descriptor.stride_bytes;
-  const bool is_swizzled = descriptor.swizzle_bits != 0;
-  const uint32_t chunks = 1u << descriptor.swizzle_bits;  // of 16 bytes, in a swizzle row
+  const uint32_t chunks = 1u << descriptor.swizzle_bits;
   const uint32_t row_elements = 8 * chunks;
 
   uint32_t offset;
-  if (!mn_major) {
-    const uint32_t k_chunk_bytes = is_swizzled ? 16 : lbo;
-    offset = (mn % 8) * 16 * chunks + (mn / 8) * sbo + (k / 8) * k_chunk_bytes + (k % 8) * 2;
-  } else if (is_swizzled) {
+  if (descriptor.swizzle_bits != 0) {
     offset =
         (mn % row_elements) * 2 + (mn / row_elements) * lbo + (k % 8) * 16 * chunks + (k / 8) * sbo;
   } else {  // LBO and SBO trade places

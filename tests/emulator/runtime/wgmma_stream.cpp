@@ -12,7 +12,7 @@ namespace emulator {
 namespace {
 
 constexpr int kRowsPerWarp = 16;
-constexpr int kDepth = 16;  // k of one wgmma with 16-bit operands
+constexpr int kMaxDepth = 16;
 constexpr int kMaxColumns = 256;
 constexpr uint32_t kPoison = 0x7fbadbad;  // a NaN that no arithmetic makes
 
@@ -24,32 +24,39 @@ bool same_instruction(const WgmmaOperation& left, const WgmmaOperation& right) {
          left.accumulate == right.accumulate;
 }
 
-// Eight elements of an operand that share 16 bytes: of one mn, or, transposed, of one k.
-constexpr int kChunk = 8;
+// k of one wgmma, and the elements of an operand that share 16 bytes: of one mn, or, transposed, of
+// one k.
+template <class Operand>
+constexpr int kDepth = 32 / sizeof(typename Operand::Bits);
+template <class Operand>
+constexpr int kChunk = 16 / sizeof(typename Operand::Bits);
 
 template <class Operand>
 void load_chunk(const WgmmaDescriptor& descriptor, bool mn_major, int mn, int k,
-                float (&values)[kChunk]) {
-  constexpr size_t kBytes = kChunk * sizeof(typename Operand::Bits);
+                float (&values)[kChunk<Operand>]) {
+  constexpr size_t kBytes = 16;
   SharedMemory& shared = this_block().shared;
-  const uint32_t address = wgmma_element_address(descriptor, mn_major, mn, k);
-  typename Operand::Bits bits[kChunk];
+  const uint32_t address =
+      mn_major ? wgmma_address_along_mn(descriptor, mn, k)
+               : wgmma_address_along_k(descriptor, mn, k, sizeof(typename Operand::Bits));
+  typename Operand::Bits bits[kChunk<Operand>];
   std::memcpy(bits, shared.async(address, kBytes, "a wgmma operand"), kBytes);
   race_detector::read(shared.generic(address, kBytes, "a wgmma operand"), kBytes);
-  for (int i = 0; i < kChunk; ++i) values[i] = Operand::widen(bits[i]);
+  for (int i = 0; i < kChunk<Operand>; ++i) values[i] = Operand::widen(bits[i]);
 }
 
 // Calls visit(mn, k, value) for the elements from `first_mn` on.
 template <class Operand, class Visit>
 void for_each_element(const WgmmaDescriptor& descriptor, bool mn_major, int first_mn, int mn_count,
                       Visit&& visit) {
-  const int mn_step = mn_major ? kChunk : 1;
-  const int k_step = mn_major ? 1 : kChunk;
+  constexpr int kTogether = kChunk<Operand>;
+  const int mn_step = mn_major ? kTogether : 1;
+  const int k_step = mn_major ? 1 : kTogether;
   for (int mn = 0; mn < mn_count; mn += mn_step) {
-    for (int k = 0; k < kDepth; k += k_step) {
-      float values[kChunk];
+    for (int k = 0; k < kDepth<Operand>; k += k_step) {
+      float values[kTogether];
       load_chunk<Operand>(descriptor, mn_major, first_mn + mn, k, values);
-      for (int i = 0; i < kChunk; ++i) {
+      for (int i = 0; i < kTogether; ++i) {
         visit(mn_major ? mn + i : mn, mn_major ? k : k + i, values[i]);
       }
     }
@@ -61,25 +68,42 @@ constexpr int kLanes = 8;
 using Vector [[gnu::vector_size(kLanes * sizeof(float))]] = float;
 
 // Static: too large for a fiber's stack, and only one operation is performed at a time.
-float operand_a[kRowsPerWarp][kDepth];
-alignas(Vector) float operand_b[kDepth][kMaxColumns];
+float operand_a[kRowsPerWarp][kMaxDepth];
+alignas(Vector) float operand_b[kMaxDepth][kMaxColumns];
 alignas(Vector) float product[kRowsPerWarp][kMaxColumns];
 
 template <class Operand>
-void multiply(const WgmmaOperation& operation, int first_row) {
-  const WgmmaShape& shape = operation.shape;
-  for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_a), shape.a_mn_major,
-                            first_row, kRowsPerWarp,
+void load_a(const WgmmaOperation& operation, int first_row) {
+  for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_a),
+                            operation.shape.a_mn_major, first_row, kRowsPerWarp,
                             [](int m, int k, float value) { operand_a[m][k] = value; });
+}
+
+// As the ISA lays out A of 32-bit elements in the registers of a warp.
+template <>
+void load_a<Tfloat32>(const WgmmaOperation& operation, int) {
+  for (int lane = 0; lane < 32; ++lane) {
+    const uint32_t* const registers = operation.a[lane].registers;
+    for (int i = 0; i < 4; ++i) {
+      operand_a[lane / 4 + i % 2 * 8][lane % 4 + i / 2 * 4] = Tfloat32::widen(registers[i]);
+    }
+  }
+}
+
+template <class Operand>
+void multiply(const WgmmaOperation& operation, int first_row) {
+  constexpr int kTerms = kDepth<Operand>;
+  const WgmmaShape& shape = operation.shape;
+  load_a<Operand>(operation, first_row);
   for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_b), shape.b_mn_major, 0,
                             shape.n, [](int n, int k, float value) { operand_b[k][n] = value; });
   for (int n = 0; n < shape.n; n += kLanes) {
-    Vector columns[kDepth];
-    for (int k = 0; k < kDepth; ++k) std::memcpy(&columns[k], &operand_b[k][n], sizeof(Vector));
+    Vector columns[kTerms];
+    for (int k = 0; k < kTerms; ++k) std::memcpy(&columns[k], &operand_b[k][n], sizeof(Vector));
     for (int m = 0; m < kRowsPerWarp; ++m) {
       Vector sum = {};
 #pragma GCC unroll 16
-      for (int k = 0; k < kDepth; ++k) sum += operand_a[m][k] * columns[k];
+      for (int k = 0; k < kTerms; ++k) sum += operand_a[m][k] * columns[k];
       std::memcpy(&product[m][n], &sum, sizeof sum);
     }
   }
@@ -128,6 +152,18 @@ WgmmaOperation& WgmmaStream::join_operation(size_t number, const WgmmaOperation&
   return operation;
 }
 
+void WgmmaStream::take_registers(Thread& thread, WgmmaOperation& operation,
+                                 const uint32_t* registers) {
+  // Written since the last wait, as far as can be known.
+  if (!thread.wgmma_fenced) {
+    fail("wgmma", "thread %u: no wgmma.fence since the registers of A were last accessible",
+         thread.linear);
+  }
+  WgmmaRegisters& own = operation.a[thread.lane];
+  own.registers = registers;
+  std::copy_n(registers, own.at_issue.size(), own.at_issue.begin());
+}
+
 void WgmmaStream::take_accumulator(Thread& thread, WgmmaOperation& operation, float* accum) {
   const int count = operation.shape.n / 2;
   InFlightAccumulator* accumulator = find_accumulator(thread.lane, accum);
@@ -147,7 +183,8 @@ void WgmmaStream::take_accumulator(Thread& thread, WgmmaOperation& operation, fl
 }
 
 void WgmmaStream::issue(Thread& thread, float* accum, const WgmmaShape& shape,
-                        uint64_t descriptor_a, uint64_t descriptor_b, bool accumulate) {
+                        uint64_t descriptor_a, const uint32_t* registers_a, uint64_t descriptor_b,
+                        bool accumulate) {
   if (this_block().threads.size() % 128 != 0) {
     fail("wgmma", "the block's %zu threads are not whole warpgroups", this_block().threads.size());
   }
@@ -164,6 +201,7 @@ void WgmmaStream::issue(Thread& thread, float* accum, const WgmmaShape& shape,
   joining.accumulate = accumulate;
   joining.group = WgmmaOperation::kNoGroup;
   WgmmaOperation& operation = join_operation(thread.wgmmas_issued++, joining);
+  if (registers_a != nullptr) take_registers(thread, operation, registers_a);
   take_accumulator(thread, operation, accum);
   race_detector::release(&operation.issued);
   if (++operation.lanes_issued < 32) return;
@@ -200,6 +238,9 @@ void WgmmaStream::perform(const Warp& warp, WgmmaOperation& operation) {
       case WgmmaType::kBfloat16:
         multiply<Bfloat16>(operation, first_row);
         break;
+      case WgmmaType::kTfloat32:
+        multiply<Tfloat32>(operation, first_row);
+        break;
     }
     race_detector::release(&operation.finished);
     this_cluster().order_before_next_cluster();
@@ -214,11 +255,27 @@ void WgmmaStream::perform(const Warp& warp, WgmmaOperation& operation) {
   }
 }
 
+namespace {
+
+void check_registers(const Warp& warp, const WgmmaOperation& operation) {
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    const WgmmaRegisters& a = operation.a[lane];
+    if (a.registers == nullptr) continue;
+    if (!std::equal(a.at_issue.begin(), a.at_issue.end(), a.registers)) {
+      fail("wgmma", "thread %u wrote registers of A while a wgmma had them",
+           warp.threads[lane].linear);
+    }
+  }
+}
+
+}  // namespace
+
 void WgmmaStream::retire_groups_below(const Warp& warp, int group) {
   for (; retired_ < operations_.size(); ++retired_) {
     WgmmaOperation& operation = *operations_[retired_];
     if (operation.group == WgmmaOperation::kNoGroup || operation.group >= group) break;
     perform(warp, operation);
+    check_registers(warp, operation);
   }
 }
 
@@ -287,7 +344,12 @@ void wgmma_fence() { this_thread().wgmma_fenced = true; }
 void wgmma(float* accum, const WgmmaShape& shape, uint64_t descriptor_a, uint64_t descriptor_b,
            bool accumulate) {
   Thread& thread = this_thread();
-  thread.warp->wgmma.issue(thread, accum, shape, descriptor_a, descriptor_b, accumulate);
+  thread.warp->wgmma.issue(thread, accum, shape, descriptor_a, nullptr, descriptor_b, accumulate);
+}
+void wgmma_of_registers(float* accum, const WgmmaShape& shape, const uint32_t* registers_a,
+                        uint64_t descriptor_b, bool accumulate) {
+  Thread& thread = this_thread();
+  thread.warp->wgmma.issue(thread, accum, shape, 0, registers_a, descriptor_b, accumulate);
 }
 void wgmma_commit_group() {
   Thread& thread = this_thread();

@@ -16,11 +16,18 @@ namespace emulator {
 struct Thread;
 struct Warp;
 
+// A lane's part of A: hardware reads the registers at any time until the wait, so that they must be
+// what they were.
+struct WgmmaRegisters {
+  const uint32_t* registers;  // null where A is in shared memory
+  std::array<uint32_t, 4> at_issue;
+};
+
 struct WgmmaOperation {
   static constexpr int kNoGroup = -1;
 
   WgmmaShape shape;
-  uint64_t descriptor_a;
+  uint64_t descriptor_a;  // 0 where A is in registers
   uint64_t descriptor_b;
   bool accumulate;
 
@@ -28,6 +35,7 @@ struct WgmmaOperation {
   int lanes_issued = 0;
   bool done = false;
   std::array<float*, 32> accum{};
+  std::array<WgmmaRegisters, 32> a{};
   // The race detector's tokens: threads before the engine, the engine before waiting threads.
   char issued = 0;
   char finished = 0;
@@ -43,8 +51,9 @@ struct InFlightAccumulator {
 
 class WgmmaStream {
  public:
+  // A is in shared memory where `registers_a` is null.
   void issue(Thread& thread, float* accum, const WgmmaShape& shape, uint64_t descriptor_a,
-             uint64_t descriptor_b, bool accumulate);
+             const uint32_t* registers_a, uint64_t descriptor_b, bool accumulate);
   void commit(Thread& thread);
   void wait(Thread& thread, int pending);
 
@@ -54,6 +63,7 @@ class WgmmaStream {
 
  private:
   WgmmaOperation& join_operation(size_t number, const WgmmaOperation& joining);
+  void take_registers(Thread& thread, WgmmaOperation& operation, const uint32_t* registers);
   void take_accumulator(Thread& thread, WgmmaOperation& operation, float* accum);
   InFlightAccumulator* find_accumulator(unsigned lane, const float* registers);
   void perform(const Warp& warp, WgmmaOperation& operation);

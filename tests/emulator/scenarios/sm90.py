@@ -10,7 +10,8 @@ import torch
 from ..library import Library
 from .runs import New, Scenario, forward_of_rows, wrong_forward
 
-HALF, BRAIN = torch.float16, torch.bfloat16
+HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
+LARGE_OF_TF32, SMALL_OF_TF32 = range(2)
 CLUSTERS, LARGE, CLUSTERS_BY_TURNS, BY_TURNS, NARROW, WIDE, MIDDLE, SMALL = range(8)
 
 
@@ -43,8 +44,9 @@ def _of_sm90(
         forward_of_rows,
         dtype=dtype,
         sizes=sizes,
-        pitch=8,
+        pitch=16 // dtype.itemsize,
         kernel="sm90",
+        tf32=True,
         tile=tile,
         sms=sms,
         splits=(splits, 1),
@@ -67,6 +69,9 @@ SM90_SCENARIOS: dict[str, Scenario] = {
     "sm90 forward into padded rows": _of_sm90(NARROW, (70, 40, 72), outputs="padded"),
     "sm90 split forward": _of_sm90(SMALL, (70, 200, 72), splits=3),
     "sm90 split forward by turns": _of_sm90(BY_TURNS, (140, 200, 136), splits=2),
+    "sm90 forward of tf32": _of_sm90(SMALL_OF_TF32, (70, 236, 140), TF32),
+    "sm90 forward of tf32 by large tiles": _of_sm90(LARGE_OF_TF32, (140, 68, 196), TF32, sms=3),
+    "sm90 split forward of tf32": _of_sm90(LARGE_OF_TF32, (140, 100, 196), TF32, splits=3),
     "sm90 forward of repeated steps": partial(
         forward_of_repeated_steps, kernel="sm90", tile=SMALL, sms=2, splits=(1, 1)
     ),

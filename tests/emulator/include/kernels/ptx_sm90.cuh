@@ -39,6 +39,10 @@ inline bool mbarrier_try_wait_parity(uint32_t barrier, uint32_t parity) {
 }
 inline void fence_proxy_async() { ::emulator::fence_proxy_async(); }
 
+// --- shared memory that TMA fills
+
+inline float ld_shared(uint32_t smem) { return ::emulator::load_shared(smem); }
+
 // --- TMA, rank 3
 
 inline void prefetch_tensormap(const CUtensorMap* map) { ::emulator::prefetch_tensor_map(map); }

@@ -20,6 +20,11 @@ void fence_operand(float (&registers)[kCount]) {
   static_cast<void>(registers);
 }
 
+template <int kCount>
+void fence_operand(uint32_t (&registers)[kCount]) {
+  static_cast<void>(registers);
+}
+
 template <int kN, bool kTransA, bool kTransB>
 void wgmma_m64k16_f16(float (&accum)[kN / 2], uint64_t descriptor_a, uint64_t descriptor_b,
                       bool accumulate) {
@@ -33,6 +38,14 @@ void wgmma_m64k16_bf16(float (&accum)[kN / 2], uint64_t descriptor_a, uint64_t d
   static_assert(kN >= 8 && kN <= 256 && kN % 8 == 0, "not a shape of wgmma");
   constexpr ::emulator::WgmmaShape kShape{::emulator::WgmmaType::kBfloat16, kN, kTransA, kTransB};
   ::emulator::wgmma(accum, kShape, descriptor_a, descriptor_b, accumulate);
+}
+
+template <int kN>
+void wgmma_m64k8_tf32(float (&accum)[kN / 2], const uint32_t (&a)[4], uint64_t descriptor_b,
+                      bool accumulate) {
+  static_assert(kN >= 8 && kN <= 256 && kN % 8 == 0, "not a shape of wgmma");
+  constexpr ::emulator::WgmmaShape kShape{::emulator::WgmmaType::kTfloat32, kN, false, false};
+  ::emulator::wgmma_of_registers(accum, kShape, a, descriptor_b, accumulate);
 }
 
 }  // namespace per_step_dense::ptx
