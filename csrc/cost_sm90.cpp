@@ -17,6 +17,10 @@ constexpr double kOutputSlots = 6;
 // and the wait for the outputs before. A guess.
 constexpr double kExposedUs = 0.3;
 
+// Instructions of a warp that reads its share of a stage's weight into registers, rounds it, and
+// sends for its products: counted in the machine code. Each scheduler has a warp of each consumer.
+constexpr double kReadSlots = 120;
+
 struct TileTime {
   double products_us;  // the tensor cores', or shared memory's, or until operands are there
   double epilogue_us;  // of a consumer alone on its multiprocessor
@@ -33,7 +37,9 @@ double stage_us(const sm90::TileInfo& tile, DType dtype, const Architecture& arc
   const double stage_bytes = double(tile.block_m + tile.block_n) * sm90::kRowBytes;
   const double read_bytes = row_blocks * (sm90::kWgmmaRows + columns) * sm90::kRowBytes;
   const double smem_us = kUs * (stage_bytes + read_bytes) / l1_bandwidth_of_an_sm(architecture);
-  return std::max({multiply_us, smem_us, kLatencyUs / (tile.stages - 1)});
+  const double slots = tile.swaps_operands ? tile.consumers * kReadSlots : 0;
+  const double slots_us = kUs * slots / architecture.clock_hz;
+  return std::max({multiply_us, smem_us, slots_us, kLatencyUs / (tile.stages - 1)});
 }
 
 TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks, DType dtype,

@@ -18,6 +18,9 @@ MMA = {
     torch.float32: "HMMA.1688.F32.TF32",
 }
 
+# Of a warpgroup, behind the columns.
+WGMMA = {torch.float16: "x16.F32", torch.bfloat16: "x16.F32.BF16", torch.float32: "x8.F32.TF32"}
+
 _LINE = re.compile(
     r"^arch = sm_(?P<arch>\w+)"
     r"|^\s+Function : (?P<name>\S+)"
@@ -59,8 +62,10 @@ def faults_of_tensor_core_kernel(opcodes: Counter[str], dtype: torch.dtype) -> l
 def faults_of_wgmma_kernel(
     opcodes: Counter[str], dtype: torch.dtype, columns: int, *, consumers: int, cluster: int
 ) -> list[str]:
-    """The same of Hopper's kernels: every stage is one batch of products of so many columns."""
-    product = f"HGMMA.64x{columns}x16.F32" + (".BF16" if dtype is torch.bfloat16 else "")
+    """The same of Hopper's kernels: every stage is one batch of products of so many columns. In
+    tfloat32 their loop is there twice, once for each set of registers of the weight."""
+    product = f"HGMMA.64x{columns}{WGMMA[dtype]}"
+    batches = 2 if dtype is torch.float32 else 1
     needed = {
         product: "products by a warpgroup",
         "UTMALDG.3D": "fetches by TMA",
@@ -75,9 +80,9 @@ def faults_of_wgmma_kernel(
     others = {own for own in opcodes if "MMA." in own and own != product}
     faults = _missing(opcodes, needed) + _out_of_place(opcodes, others)
     # The compiler waits for each product where it cannot tell that nobody looks at its sums.
-    for opcode, batches in ("WARPGROUP.ARRIVE", 1), ("WARPGROUP.DEPBAR.LE", 2):
-        if opcodes[opcode] != batches:
-            faults.append(f"{opcodes[opcode]} {opcode}, not {batches} (products one by one)")
+    for opcode, wanted in ("WARPGROUP.ARRIVE", batches), ("WARPGROUP.DEPBAR.LE", batches + 1):
+        if opcodes[opcode] != wanted:
+            faults.append(f"{opcodes[opcode]} {opcode}, not {wanted} (products one by one)")
     return faults
 
 

@@ -51,6 +51,7 @@ def plan_of(b: int, t: int, i: int, o: int, arch: str = "sm_90", kernel: str = "
         ("LTSF electricity", "simt", "16x128"),  # B = 16
         ("LTSF traffic", "sm80", "16x128"),  # the same with tf32
         ("rtdl NLinear, bf16", "sm90", "128x64"),  # O = 24
+        ("TabM packed", "sm90", "128x128"),  # tf32
         ("TabM packed, bf16", "sm90", "2x128x256"),
         ("FBGEMM default", "sm80", None),  # O = 100 is no multiple of 8
         ("ads tower", "sm90", "2x128x256"),
@@ -89,7 +90,8 @@ def test_float32_stays_with_this_package(case: Case, arch: str) -> None:
     if case.arithmetic == "float64":
         assert kernels <= {"simt", "tiny", "aten"}
     assert kernels <= {"simt", "tiny", "sm80", "sm90", "aten"}
-    assert ("sm90" in kernels) <= (arch == "sm_90" and case.arithmetic in ("bfloat16", "float16"))
+    takes_sm90 = arch == "sm_90" and case.arithmetic in ("bfloat16", "float16", "tf32")
+    assert ("sm90" in kernels) <= takes_sm90
     assert (plan.architecture, plan.backward.architecture) == (arch, arch)
 
 

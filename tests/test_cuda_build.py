@@ -196,7 +196,7 @@ def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):
         faults = faults_of_wgmma_kernel(
             opcodes[HOPPER][name],
             kernel.dtype,
-            facts.block_n,
+            facts.block_m if kernel.is_tf32 else facts.block_n,  # operands are swapped there
             consumers=consumers,
             cluster=facts.cluster,
         )

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from emulated import KERNELS, Kernel
+from emulated import KERNELS, SM90_KERNELS, Kernel
 from torch import Tensor
 
 each_kernel = pytest.mark.parametrize("kernel", [k for k in KERNELS if k.is_tf32], ids=str)
+each_of_sm90 = pytest.mark.parametrize("kernel", [k for k in SM90_KERNELS if k.is_tf32], ids=str)
 
 UNIT = 2.0**-10  # between neighbours in [1, 2)
 LEAST = 2.0**-23  # between those of float32
@@ -72,6 +73,17 @@ def test_operands_round_to_nearest_with_ties_away_from_zero(kernel: Kernel, prod
     assert torch.equal(product(kernel, one, values[places].mT), rounded[places].mT)
 
 
+@each_of_sm90
+def test_operands_of_hoppers_forward_round_likewise(kernel: Kernel):
+    """x as TMA loads it, the weight on its way through registers."""
+    values, rounded = torch.tensor([list(ROUNDED), list(ROUNDED.values())])
+    places = torch.randint(len(values), (152, 40))
+    one = torch.eye(40)
+    assert torch.equal(forward(kernel, values[places], one), rounded[places])
+    columns = places.mT.contiguous()
+    assert torch.equal(forward(kernel, one, values[columns]), rounded[columns])
+
+
 @each_kernel
 def test_bias_gradient_is_not_rounded(kernel: Kernel):
     values = torch.tensor(list(ROUNDED))[:-1]
@@ -94,6 +106,24 @@ def test_nan_and_infinity_stay_what_they_are(kernel: Kernel, product: Product):
     for actual in (
         product(kernel, operand, torch.ones(40, 33)),
         product(kernel, torch.ones(33, 40), operand.mT).mT,
+    ):
+        assert torch.equal(actual.isnan(), expected.isnan())
+        assert torch.equal(actual.nan_to_num(nan=0), expected.nan_to_num(nan=0))
+
+
+@each_of_sm90
+def test_nan_and_infinity_stay_what_they_are_in_hoppers_forward(kernel: Kernel):
+    nans = torch.tensor(NANS, dtype=torch.int64).to(torch.int32).view(torch.float32)
+    specials = torch.cat([nans, torch.tensor([torch.inf, -torch.inf])])
+    x, weight = torch.ones(70, 40), torch.ones(40, 72)
+    x[torch.arange(7) * 10, torch.arange(7) * 5 + 2] = specials
+    weight[torch.arange(7) * 5 + 2, torch.arange(7) * 10] = specials
+    of_x, of_weight = torch.full((70, 72), 40.0), torch.full((70, 72), 40.0)
+    of_x[torch.arange(7) * 10] = specials[:, None]
+    of_weight[:, torch.arange(7) * 10] = specials
+    for actual, expected in (
+        (forward(kernel, x, torch.ones(40, 72)), of_x),
+        (forward(kernel, torch.ones(70, 40), weight), of_weight),
     ):
         assert torch.equal(actual.isnan(), expected.isnan())
         assert torch.equal(actual.nan_to_num(nan=0), expected.nan_to_num(nan=0))

@@ -134,6 +134,10 @@ def faults_of_hoppers(
 def test_hoppers_kernel_with_all_there_must_be_has_no_fault() -> None:
     assert faults_of_hoppers(HOPPERS) == []
     assert faults_of_hoppers(HOPPERS.replace("F32.BF16", "F32"), torch.float16) == []
+    once, tf32 = "WARPGROUP.ARRIVE ;", HOPPERS.replace("x16.F32.BF16", "x8.F32.TF32")
+    batch = "\n".join((once, f"        /*0061*/ {once}", "        /*0062*/ WARPGROUP.DEPBAR.LE ;"))
+    assert faults_of_hoppers(tf32.replace(once, batch), torch.float32) == []
+    assert len(faults_of_hoppers(tf32, torch.float32)) == 2
     alone = HOPPERS.replace("USETMAXREG", "NOP").replace("UTMALDG.3D.MULTICAST", "NOP")
     assert faults_of_hoppers(alone, consumers=1, cluster=1) == []
 

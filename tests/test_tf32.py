@@ -74,7 +74,7 @@ def plan_of(
 
 def uses_tensor_cores(plan: psd.Plan) -> bool:
     assert plan.backward is not None
-    found = {told.kernel in ("sm80", "aten") for told in (plan, plan.backward)}
+    found = {told.kernel in ("sm80", "sm90", "aten") for told in (plan, plan.backward)}
     assert len(found) == 1
     return found.pop()
 
@@ -137,14 +137,16 @@ def test_ieee_kernels_stay_what_they_are() -> None:
             assert one.estimate_us == other.estimate_us
 
 
-def test_sm80_can_be_asked_for() -> None:
+@pytest.mark.parametrize("kernel", ["sm80", "sm90"])
+def test_tensor_cores_can_be_asked_for(kernel: str) -> None:
     set_new("tf32")
-    plan = plan_of(kernel="sm80")
-    assert (plan.kernel, plan.backward.kernel) == ("sm80", "sm80")
-    assert "; sm80 was asked for" in plan.reason
+    plan = plan_of(kernel=kernel)
+    assert plan.kernel == kernel
+    assert (plan.backward.kernel == kernel) == (kernel == "sm80")  # sm90 has no gradients
+    assert f"; {kernel} was asked for" in plan.reason
     set_new("ieee")
     with pytest.raises(ValueError, match=r"fp32_precision is 'tf32'; got float32 in IEEE"):
-        plan_of(kernel="sm80")
+        plan_of(kernel=kernel)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
@@ -189,8 +191,10 @@ def on_gpu(gpu: torch.device) -> tuple[Arguments, Tensor]:
     )
 
 
-@pytest.mark.parametrize("kernel", ["auto", "sm80"])
+@pytest.mark.parametrize("kernel", ["auto", "sm80", "sm90"])
 def test_tf32_matches_fp64_as_torchs_does(gpu: torch.device, kernel: str) -> None:
+    if kernel == "sm90" and torch.cuda.get_device_capability(gpu) != (9, 0):
+        pytest.skip("needs Hopper")
     args, dy = on_gpu(gpu)
     exact_args = Arguments(*map(truth.in_fp64, args))
     exact = truth.per_step_dense(*exact_args)

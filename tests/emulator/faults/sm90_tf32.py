@@ -116,8 +116,11 @@ LOOP_FAULTS: dict[str, Fault] = {
     "sm90 tf32: steps along x are too short": fault(
         FORWARD, MAINLOOP, "x + product * kTermsOfTf32Wgmma", "x + product * kTermsOfTf32Wgmma / 2"
     ),
-    "sm90 tf32: a stage with an odd number is not the last": fault(
-        FORWARD, MAINLOOP, "if (++k_block == k_blocks) break;", "++k_block;", occurrence=1
+    "sm90 tf32: an odd number of stages does not end": fault(
+        LARGE, MAINLOOP, "if (++k_block == k_blocks) break;", "++k_block;", occurrence=1
+    ),
+    "sm90 tf32: an even number of stages does not end": fault(
+        FORWARD, MAINLOOP, "if (++k_block == k_blocks) break;", "++k_block;", occurrence=2
     ),
 }
 
