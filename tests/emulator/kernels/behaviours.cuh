@@ -10,10 +10,10 @@ struct BehaviourParams {
   const float* input;
   float* output;
   float* workspace;
-  CUtensorMap map;      // rows of 18
-  CUtensorMap boxes;    // 4 of 16 rows of 64 whole numbers from 0 on, in boxes of 8 rows
-  CUtensorMap windows;  // the same numbers: rows that begin 8 apart, and 16 apart 4 times
-  CUtensorMap floats;   // 2 rows of 32 floats
+  CUtensorMap map;              // rows of 18
+  CUtensorMap boxes;            // 4 of 16 rows of 64 whole numbers from 0 on, in boxes of 8 rows
+  CUtensorMap windows;          // the same numbers: rows that begin 8 apart, and 16 apart 4 times
+  CUtensorMap floats;           // 2 rows of 32 floats
   CUtensorMap floats_to_round;  // the same, to tf32
 };
 
