@@ -61,6 +61,27 @@ def test_sm90_refuses_what_tma_cannot_describe(i: int, o: int, told: str) -> Non
     assert str(refusal.value) == f"per_step_dense: use_kernel('sm90') cannot take this call: {told}"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ((2**31, 1, 8, 8), "B = 2147483648: TMA's coordinates have 32 bits"),
+        ((2, 2**20, 2**19, 8), "x.stride(0) = 549755813888: TMA needs strides under 2^40 bytes"),
+        ((2**18, 2**16, 64, 320), "sm90 needs fewer tiles: more than 2^30"),
+    ],
+    ids=["coordinates", "strides", "tiles"],
+)
+def test_sm90_refuses_what_leaves_the_bits_it_counts_with(
+    sizes: tuple[int, int, int, int], told: str
+) -> None:
+    b, t, i, o = sizes
+    args = [
+        torch.empty(shape, dtype=torch.bfloat16, device="meta") for shape in ((b, t, i), (t, i, o))
+    ]
+    with pytest.raises(ValueError) as refusal, psd.use_kernel("sm90"):
+        psd.explain(*args, arch="sm_90")
+    assert str(refusal.value) == f"per_step_dense: use_kernel('sm90') cannot take this call: {told}"
+
+
 def test_sm90_refuses_other_architectures() -> None:
     args = [
         torch.empty(shape, dtype=torch.bfloat16, device="meta")

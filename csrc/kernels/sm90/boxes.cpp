@@ -3,6 +3,8 @@
 #include <limits>
 #include <tuple>
 
+#include "kernels/gemm.h"
+
 namespace per_step_dense::sm90 {
 namespace {
 
@@ -43,9 +45,8 @@ std::string why_no_stride(const NamedView& tensor, int dim) {
   }
   if (stride == 0 && tensor.may_repeat_steps && tensor.is_step(dim)) return "";
   if (stride <= 0) return tensor.stride_of(dim) + ": TMA needs strides above 0";
-  if (stride >= kStrideEnd / tensor.element_bytes)
-    return tensor.stride_of(dim) + ": TMA needs strides under 2^40 bytes";
-  return "";
+  const bool is_short = stride < kStrideEnd / tensor.element_bytes;
+  return is_short ? "" : tensor.stride_of(dim) + ": TMA needs strides under 2^40 bytes";
 }
 
 std::string why_no_box(const NamedView& tensor) {
@@ -67,9 +68,13 @@ std::string why_no_box(const NamedView& tensor) {
          " bytes after a multiple of 16: TMA needs 16-byte addresses";
 }
 
-// A dimension with one index is never stepped along, and any stride that TMA accepts will do.
-int64_t stride_bytes(int64_t extent, int64_t stride, const ForwardProblem& problem) {
-  return extent > 1 ? stride * bytes_of(problem.dtype) : kChunkBytes;
+// A dimension with one index is never stepped along: it is given the stride of rows that lie close
+// together.
+int64_t stride_bytes(int64_t extent, int64_t stride, int64_t columns,
+                     const ForwardProblem& problem) {
+  const int64_t element_bytes = bytes_of(problem.dtype);
+  return extent > 1 ? stride * element_bytes
+                    : ceil_div(columns * element_bytes, kChunkBytes) * kChunkBytes;
 }
 
 constexpr DType stored_dtype(const ForwardProblem& problem) {
@@ -82,8 +87,8 @@ BoxedTensor rows_of(const View3& view, int64_t columns, const ForwardProblem& pr
   const int64_t steps = has_steps ? problem.t : 1;
   return {view.data,
           {columns, steps, problem.b},
-          {stride_bytes(steps, view.stride[1], problem),
-           stride_bytes(problem.b, view.stride[0], problem)},
+          {stride_bytes(steps, view.stride[1], columns, problem),
+           stride_bytes(problem.b, view.stride[0], columns, problem)},
           {tile.block_k, 1, box_rows},
           stored_dtype(problem)};
 }
@@ -117,8 +122,8 @@ ForwardBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
   boxes.x.dtype = problem.dtype;  // the weight is rounded on its way through registers
   boxes.weight = {problem.weight.data,
                   {problem.o, problem.i, weight_steps},
-                  {stride_bytes(problem.i, problem.weight.stride[1], problem),
-                   stride_bytes(weight_steps, problem.weight.stride[0], problem)},
+                  {stride_bytes(problem.i, problem.weight.stride[1], problem.o, problem),
+                   stride_bytes(weight_steps, problem.weight.stride[0], problem.o, problem)},
                   {tile.block_k, tile.block_k, 1},
                   stored_dtype(problem)};
   boxes.y = rows_of(problem.y, problem.o, problem, true, tile.consumer_rows, tile);

@@ -340,11 +340,11 @@ HOST_FAULTS: dict[str, Fault] = {
     "sm90: strides of x are those of contiguous rows": fault(
         STRIDES,
         BOXES,
-        "stride_bytes(steps, view.stride[1], problem)",
+        "stride_bytes(steps, view.stride[1], columns, problem)",
         "columns * bytes_of(problem.dtype)",
     ),
     "sm90: strides count elements": fault(
-        FORWARD, BOXES, "extent > 1 ? stride * bytes_of(problem.dtype)", "extent > 1 ? stride"
+        FORWARD, BOXES, "extent > 1 ? stride * element_bytes", "extent > 1 ? stride"
     ),
     "sm90: x ends a row early": fault(
         FORWARD, BOXES, "{columns, steps, problem.b}", "{columns, steps, problem.b - 1}"
