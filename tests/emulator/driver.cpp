@@ -276,7 +276,7 @@ void run_family(KernelFamily family, DType dtype, const Extents& extents, size_t
   for (int tile = 0; emulator_tile_facts(family, dtype, tile, &facts); ++tile) {
     for (const bool is_split : {false, true}) {
       const emulator::KernelRequest request{
-          family, tile, {is_split ? 2 : 1, is_split ? 3 : 1}, /*architecture=*/90};
+          family, tile, {is_split ? 2 : 1, is_split ? 3 : 1}, /*architecture=*/90, /*sms=*/0};
       run_forward({"forward", extents, dtype, request, schedule});
       run_backward({"backward", extents, dtype, request, schedule});
     }
@@ -288,7 +288,8 @@ void run_packed(DType dtype, size_t schedule) {
   const Extents extents{PackedRows::kRows, PackedRows::kSteps, 33, 40};
   emulator::TileFacts facts;
   for (int tile = 0; emulator_tile_facts(KernelFamily::kSm80, dtype, tile, &facts); ++tile) {
-    const emulator::KernelRequest request{KernelFamily::kSm80, tile, {1, 1}, /*architecture=*/90};
+    const emulator::KernelRequest request{
+        KernelFamily::kSm80, tile, {1, 1}, /*architecture=*/90, /*sms=*/0};
     run_packed_forward({"packed forward", extents, dtype, request, schedule});
     run_packed_backward({"packed backward", extents, dtype, request, schedule});
   }
@@ -315,7 +316,7 @@ void run_package(size_t schedule) {
 void run_hopper(size_t schedule) {
   const Extents whole_chunks[] = {{65, 2, 72, 72}, {130, 2, 264, 136}};
   emulator::TileFacts facts;
-  for (const DType dtype : {DType::kFloat16, DType::kBFloat16}) {
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kTFloat32}) {
     for (int tile = 0; emulator_tile_facts(KernelFamily::kSm90, dtype, tile, &facts); ++tile) {
       for (const Extents& extents : whole_chunks) {
         for (const int splits : {1, 2}) {
@@ -341,7 +342,7 @@ void run_examples(size_t schedule) {
 // Where blocks of a cluster reach each other's memory, and where wgmma takes every type.
 void run_behaviours(size_t schedule) {
   for (const char* name : {"multicast_ring", "exited_threads_leave_the_cluster", "wgmma_of_f16",
-                           "wgmma_of_bf16_transposed"}) {
+                           "wgmma_of_bf16_transposed", "wgmma_of_tf32", "refill_what_was_read"}) {
     emulator::Report report;
     emulator_behaviour(name, schedule, &report);
     judge({name, {}, DType::kFloat16, {}, schedule}, report, 0);
