@@ -51,7 +51,7 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
-	@echo 'Compiling the extension: about two minutes on two cores'
+	@echo 'Compiling the extension: about five minutes on two cores'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]'
 	touch $@
 
