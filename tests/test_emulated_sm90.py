@@ -192,6 +192,15 @@ def test_forward_matches_fp64_in_layout(kernel: Kernel, layout: str, splits: int
     )
 
 
+@pytest.mark.parametrize("terms", [1, 2, 3, 67, 131], ids="I_{}".format)
+@each_kernel
+def test_padded_rows_of_x_may_have_any_terms(kernel: Kernel, terms: int) -> None:
+    """What lies behind them is NaN."""
+    arguments = cases.of_sizes(rows_of(kernel) + 3, 2, terms, 40, kernel.dtype, "cpu")
+    padded = cases.New(kernel.dtype, "cpu").nan(*arguments.x.shape[:2], 136)[..., :terms]
+    assert_forward_matches_fp64(kernel, arguments._replace(x=padded.copy_(arguments.x)), sms=2)
+
+
 @pytest.mark.parametrize("splits", [1, 2], ids="splits_{}".format)
 @each_kernel
 def test_results_into_padded_rows(kernel: Kernel, splits: int) -> None:
