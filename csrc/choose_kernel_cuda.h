@@ -10,8 +10,8 @@ struct DeviceChoice {
   bool is_second;  // the driver cannot describe the tensors to the first one's kernel
 };
 
-// As choose_kernel; but where nothing is asked for, what the driver refuses is not chosen. The
-// documentation of its encoder asks more of strides than it is known to enforce.
+// As choose_kernel; but where nothing is asked for, what the driver refuses is not chosen. What
+// its encoder makes of strides that overlap, or do not grow, has not been seen yet.
 DeviceChoice choose_kernel_on_device(const ForwardProblem& problem,
                                      const Architecture& architecture,
                                      const Constraint& constraint);
