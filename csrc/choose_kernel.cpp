@@ -148,9 +148,7 @@ LaunchPlan plan(const Problem& problem, const Choice& choice) {
   if (choice.family == KernelFamily::kSimt) return simt::plan(problem, choice);
   if (choice.family == KernelFamily::kTiny) return tiny::plan(problem, choice);
   if (choice.family == KernelFamily::kSm80) return sm80::plan(problem, choice);
-  if constexpr (kPassOf<Problem> == Pass::kForward) {
-    if (choice.family == KernelFamily::kSm90) return sm90::plan(problem, choice);
-  }
+  if (choice.family == KernelFamily::kSm90) return sm90::plan(problem, choice);
   return {};
 }
 

@@ -3,10 +3,11 @@
 #include "kernels/sm90/sm90.h"
 
 namespace per_step_dense {
+namespace {
 
-DeviceChoice choose_kernel_on_device(const ForwardProblem& problem,
-                                     const Architecture& architecture,
-                                     const Constraint& constraint) {
+template <class Problem>
+DeviceChoice choose(const Problem& problem, const Architecture& architecture,
+                    const Constraint& constraint) {
   const Choice choice = choose_kernel(problem, architecture, constraint);
   const bool is_final = choice.family != KernelFamily::kSm90 ||
                         constraint.family != KernelFamily::kAuto ||
@@ -17,10 +18,18 @@ DeviceChoice choose_kernel_on_device(const ForwardProblem& problem,
   return {choose_kernel(problem, without_tensor_maps, constraint), true};
 }
 
+}  // namespace
+
+DeviceChoice choose_kernel_on_device(const ForwardProblem& problem,
+                                     const Architecture& architecture,
+                                     const Constraint& constraint) {
+  return choose(problem, architecture, constraint);
+}
+
 DeviceChoice choose_kernel_on_device(const BackwardProblem& problem,
                                      const Architecture& architecture,
                                      const Constraint& constraint) {
-  return {choose_kernel(problem, architecture, constraint), false};
+  return choose(problem, architecture, constraint);
 }
 
 }  // namespace per_step_dense

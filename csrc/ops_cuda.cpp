@@ -103,6 +103,8 @@ Launcher<BackwardProblem> launcher_of(const BackwardProblem&, KernelFamily famil
       return tiny::backward;
     case KernelFamily::kSm80:
       return sm80::backward;
+    case KernelFamily::kSm90:
+      return sm90::backward;
     default:
       return simt::backward;
   }

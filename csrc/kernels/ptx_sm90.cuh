@@ -113,6 +113,15 @@ __device__ __forceinline__ float ld_shared(uint32_t smem) {
   return value;
 }
 
+__device__ __forceinline__ uint4 ld_shared_v4(uint32_t smem) {
+  uint4 value;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(smem)
+               : "memory");
+  return value;
+}
+
 // ---- TMA, rank 3 --------------------------------------------------------------------------------
 
 __device__ __forceinline__ void prefetch_tensormap(const CUtensorMap* map) {

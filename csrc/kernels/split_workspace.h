@@ -46,14 +46,16 @@ class SplitWorkspace {
     return sum;
   }
 
+  void* take_bytes(int64_t bytes) {
+    void* piece = base_ ? base_ + bytes_ : nullptr;
+    bytes_ += static_cast<size_t>(ceil_div(bytes, kAlignment) * kAlignment);
+    return piece;
+  }
+
   size_t bytes() const { return bytes_; }
 
  private:
-  void* take(int64_t elems) {
-    void* piece = base_ ? base_ + bytes_ : nullptr;
-    bytes_ += static_cast<size_t>(ceil_div(elems * accum_bytes_, kAlignment) * kAlignment);
-    return piece;
-  }
+  void* take(int64_t elems) { return take_bytes(elems * accum_bytes_); }
 
   static constexpr int64_t kAlignment = 16;  // for vector accesses
   unsigned char* base_;

@@ -147,6 +147,8 @@ cudaError_t launch(const BackwardProblem& problem, const Choice& choice, void* w
       return tiny::backward(problem, choice, workspace, stream);
     case KernelFamily::kSm80:
       return sm80::backward(problem, choice, workspace, stream);
+    case KernelFamily::kSm90:
+      return sm90::backward(problem, choice, workspace, stream);
     default:
       return cudaErrorInvalidValue;
   }

@@ -1,6 +1,8 @@
 #include "kernels/sm90/launch.cuh"
 
 namespace per_step_dense::sm90 {
-template cudaError_t launch_forward<__nv_bfloat16>(const ForwardParams&, const LaunchShape&, int,
-                                                   cudaStream_t);
+template cudaError_t launch_tile<__nv_bfloat16>(const ProductParams&, const LaunchShape&, int,
+                                                cudaStream_t);
+template cudaError_t launch_tile<__nv_bfloat16>(const BackwardParams&, const LaunchShape&, int,
+                                                cudaStream_t);
 }  // namespace per_step_dense::sm90

@@ -15,7 +15,7 @@ class TileBias {
       (Config::kConsumerColumns + kWarpgroupThreads - 1) / kWarpgroupThreads;
 
  public:
-  __device__ __forceinline__ TileBias(const ForwardParams& params, const TilePlace& at,
+  __device__ __forceinline__ TileBias(const ProductParams& params, const TilePlace& at,
                                       int consumer) {
 #pragma unroll
     for (int i = 0; i < kShare; ++i) {

@@ -1,5 +1,6 @@
 #include "kernels/sm90/boxes.h"
 
+#include <initializer_list>
 #include <limits>
 #include <tuple>
 
@@ -68,66 +69,136 @@ std::string why_no_box(const NamedView& tensor) {
          " bytes after a multiple of 16: TMA needs 16-byte addresses";
 }
 
-// A dimension with one index is never stepped along: it is given the stride of rows that lie close
-// together.
-int64_t stride_bytes(int64_t extent, int64_t stride, int64_t columns,
-                     const ForwardProblem& problem) {
-  const int64_t element_bytes = bytes_of(problem.dtype);
-  return extent > 1 ? stride * element_bytes
-                    : ceil_div(columns * element_bytes, kChunkBytes) * kChunkBytes;
+// Rows that TMA stores, whole chunks at a time.
+std::string why_no_whole_chunks(char name, int64_t extent, int64_t element_bytes) {
+  const int64_t chunk_elems = kChunkBytes / element_bytes;
+  if (extent % chunk_elems == 0) return "";
+  return size_of(name, extent) + " is not a multiple of " + std::to_string(chunk_elems) +
+         ": TMA stores whole 16 bytes";
 }
 
-constexpr DType stored_dtype(const ForwardProblem& problem) {
-  return problem.dtype == DType::kTFloat32 ? DType::kFloat32 : problem.dtype;
-}
-
-// Of x, y and z: (B, T, columns). A row of a box has as many elements as a stage has terms.
-BoxedTensor rows_of(const View3& view, int64_t columns, const ForwardProblem& problem,
-                    bool has_steps, int box_rows, const TileInfo& tile) {
-  const int64_t steps = has_steps ? problem.t : 1;
-  return {view.data,
-          {columns, steps, problem.b},
-          {stride_bytes(steps, view.stride[1], columns, problem),
-           stride_bytes(problem.b, view.stride[0], columns, problem)},
-          {tile.block_k, 1, box_rows},
-          stored_dtype(problem)};
-}
-
-}  // namespace
-
-std::string why_no_boxes(const ForwardProblem& problem) {
-  const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
-  const int64_t bytes = bytes_of(problem.dtype), chunk_elems = kChunkBytes / bytes;
-  if (o % chunk_elems != 0) {
-    return size_of('O', o) + " is not a multiple of " + std::to_string(chunk_elems) +
-           ": TMA stores whole 16 bytes";
-  }
-  for (const NamedView& tensor :
-       {NamedView{"x", problem.x, "BTI", {b, t, i}, true, bytes},
-        NamedView{"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
-        NamedView{"y", problem.y, "BTO", {b, t, o}, false, bytes},
-        NamedView{"z", problem.z, "BTO", {b, t, o}, false, bytes}}) {
+// The first obstacle.
+std::string why_no_box(std::initializer_list<NamedView> tensors) {
+  for (const NamedView& tensor : tensors) {
     const std::string obstacle = why_no_box(tensor);
     if (!obstacle.empty()) return obstacle;
   }
   return "";
 }
 
-ForwardBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
-  ForwardBoxes boxes{};
-  boxes.x_has_steps = problem.t > 1 && problem.x.stride[1] != 0;
-  boxes.weight_has_steps = problem.t > 1 && problem.weight.stride[0] != 0;
-  const int64_t weight_steps = boxes.weight_has_steps ? problem.t : 1;
-  boxes.x = rows_of(problem.x, problem.i, problem, boxes.x_has_steps, tile.block_m, tile);
-  boxes.x.dtype = problem.dtype;  // the weight is rounded on its way through registers
-  boxes.weight = {problem.weight.data,
-                  {problem.o, problem.i, weight_steps},
-                  {stride_bytes(problem.i, problem.weight.stride[1], problem.o, problem),
-                   stride_bytes(weight_steps, problem.weight.stride[0], problem.o, problem)},
-                  {tile.block_k, tile.block_k, 1},
-                  stored_dtype(problem)};
-  boxes.y = rows_of(problem.y, problem.o, problem, true, tile.consumer_rows, tile);
-  boxes.z = rows_of(problem.z, problem.o, problem, true, tile.consumer_rows, tile);
+// Makes the boxes of a problem's tensors for a tile. A dimension with one index is never stepped
+// along: it is given the stride of rows that lie close together.
+template <class Problem>
+class Boxer {
+ public:
+  Boxer(const Problem& problem, const TileInfo& tile) : problem_(problem), tile_(tile) {}
+
+  // Of (B, T, columns).
+  BoxedTensor rows(const View3& view, int64_t columns, int box_rows) const {
+    const int64_t steps = has_steps(view.stride[1]) ? problem_.t : 1;
+    return {view.data,
+            {columns, steps, problem_.b},
+            {stride_bytes(steps, view.stride[1], columns),
+             stride_bytes(problem_.b, view.stride[0], columns)},
+            {tile_.block_k, 1, box_rows},
+            stored_dtype()};
+  }
+
+  // Of (T, I, O).
+  BoxedTensor weight(const View3& view, int box_rows) const {
+    const int64_t steps = has_steps(view.stride[0]) ? problem_.t : 1;
+    return {view.data,
+            {problem_.o, problem_.i, steps},
+            {stride_bytes(problem_.i, view.stride[1], problem_.o),
+             stride_bytes(steps, view.stride[0], problem_.o)},
+            {tile_.block_k, box_rows, 1},
+            stored_dtype()};
+  }
+
+  bool has_steps(int64_t stride) const { return problem_.t > 1 && stride != 0; }
+
+ private:
+  int64_t stride_bytes(int64_t extent, int64_t stride, int64_t columns) const {
+    const int64_t element_bytes = bytes_of(problem_.dtype);
+    return extent > 1 ? stride * element_bytes
+                      : ceil_div(columns * element_bytes, kChunkBytes) * kChunkBytes;
+  }
+
+  DType stored_dtype() const {
+    return problem_.dtype == DType::kTFloat32 ? DType::kFloat32 : problem_.dtype;
+  }
+
+  const Problem& problem_;
+  const TileInfo& tile_;
+};
+
+}  // namespace
+
+std::string why_no_boxes(const ForwardProblem& problem) {
+  const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
+  const int64_t bytes = bytes_of(problem.dtype);
+  const std::string obstacle = why_no_whole_chunks('O', o, bytes);
+  if (!obstacle.empty()) return obstacle;
+  return why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes},
+                     {"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
+                     {"y", problem.y, "BTO", {b, t, o}, false, bytes},
+                     {"z", problem.z, "BTO", {b, t, o}, false, bytes}});
+}
+
+std::string why_no_boxes(const BackwardProblem& problem) {
+  const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
+  const int64_t bytes = bytes_of(problem.dtype);
+  // A copy of dz has rows of O, dweight stores them, and dx those of I.
+  std::string obstacle = why_no_whole_chunks('O', o, bytes);
+  if (obstacle.empty() && problem.dx.data) obstacle = why_no_whole_chunks('I', i, bytes);
+  if (obstacle.empty() && problem.dx.data) {
+    obstacle = why_no_box({{"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
+                           {"dx", problem.dx, "BTI", {b, t, i}, false, bytes}});
+  }
+  if (obstacle.empty() && problem.dweight.data) {
+    obstacle = why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes},
+                           {"dweight", problem.dweight, "TIO", {t, i, o}, false, bytes}});
+  }
+  return obstacle;
+}
+
+std::string why_no_box_of_dz(const BackwardProblem& problem) {
+  const auto& [b, t, o] = std::tie(problem.b, problem.t, problem.o);
+  return why_no_box({"dz", problem.dz, "BTO", {b, t, o}, true, bytes_of(problem.dtype)});
+}
+
+ProductBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
+  const Boxer boxer(problem, tile);
+  ProductBoxes boxes{};
+  boxes.a = boxer.rows(problem.x, problem.i, tile.block_m);
+  boxes.a.dtype = problem.dtype;  // the weight is rounded on its way through registers
+  boxes.b = boxer.weight(problem.weight, tile.block_k);
+  boxes.c = boxer.rows(problem.y, problem.o, tile.consumer_rows);
+  boxes.z = boxer.rows(problem.z, problem.o, tile.consumer_rows);
+  boxes.a_has_steps = boxer.has_steps(problem.x.stride[1]);
+  boxes.b_has_steps = boxer.has_steps(problem.weight.stride[0]);
+  return boxes;
+}
+
+ProductBoxes grad_input_boxes(const BackwardProblem& problem, const TileInfo& tile) {
+  const Boxer boxer(problem, tile);
+  ProductBoxes boxes{};
+  boxes.a = boxer.rows(problem.dz, problem.o, tile.block_m);
+  boxes.b = boxer.weight(problem.weight, tile.block_k);
+  boxes.c = boxer.rows(problem.dx, problem.i, tile.consumer_rows);
+  boxes.a_has_steps = boxer.has_steps(problem.dz.stride[1]);
+  boxes.b_has_steps = boxer.has_steps(problem.weight.stride[0]);
+  return boxes;
+}
+
+ProductBoxes grad_weight_boxes(const BackwardProblem& problem, const TileInfo& tile) {
+  const Boxer boxer(problem, tile);
+  ProductBoxes boxes{};
+  boxes.a = boxer.rows(problem.x, problem.i, tile.block_k);
+  boxes.b = boxer.rows(problem.dz, problem.o, tile.block_k);
+  boxes.c = boxer.weight(problem.dweight, tile.consumer_rows);
+  boxes.a_has_steps = boxer.has_steps(problem.x.stride[1]);
+  boxes.b_has_steps = boxer.has_steps(problem.dz.stride[1]);
   return boxes;
 }
 

@@ -1,9 +1,8 @@
 // The tensors as TMA sees them: three dimensions, the innermost contiguous, fetched and stored by
-// boxes. Pure host code: no CUDA header.
+// boxes whose rows are 128 bytes: 64 elements, or 32 of 4 bytes. Pure host code: no CUDA header.
 //
-//   x (B, T, I)        as (I, T, B), boxes of (64, 1, rows), or of 32 terms of 4 bytes
-//   weight (T, I, O)   as (O, I, T), boxes of (64, 64, 1), or (32, 32, 1)
-//   y, z (B, T, O)     as (O, T, B), boxes of (64, 1, rows), or of 32 columns
+//   x, y, z, dx, dz (B, T, F)   as (F, T, B), boxes of (64, 1, rows)
+//   weight, dweight (T, I, O)   as (O, I, T), boxes of (64, rows, 1)
 #pragma once
 
 #include <cstdint>
@@ -23,16 +22,22 @@ struct BoxedTensor {
   DType dtype;  // tfloat32 is rounded to as it is loaded
 };
 
-struct ForwardBoxes {
-  BoxedTensor x, weight, y, z;  // z without data: absent
+// Of a product's matrices.
+struct ProductBoxes {
+  BoxedTensor a, b, c, z;  // z without data: absent
   // All steps may show the same elements, by a stride of 0: then the map has one step.
-  bool x_has_steps, weight_has_steps;
+  bool a_has_steps, b_has_steps;
 };
 
-// Why TMA cannot describe the tensors of a problem; empty where it can.
+// Why TMA cannot describe the tensors of a problem; empty where it can. Nothing is asked of the dz
+// of a backward, which can be copied.
 std::string why_no_boxes(const ForwardProblem& problem);
+std::string why_no_boxes(const BackwardProblem& problem);
+std::string why_no_box_of_dz(const BackwardProblem& problem);
 
 // Of a problem that TMA can describe, without a size of 0.
-ForwardBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile);
+ProductBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile);
+ProductBoxes grad_input_boxes(const BackwardProblem& problem, const TileInfo& tile);
+ProductBoxes grad_weight_boxes(const BackwardProblem& problem, const TileInfo& tile);
 
 }  // namespace per_step_dense::sm90

@@ -1,6 +1,7 @@
 // The role that multiplies and stores: a warpgroup each.
 #pragma once
 
+#include "kernels/sm90/column_sums.cuh"
 #include "kernels/sm90/epilogue.cuh"
 #include "kernels/sm90/mainloop_16bit.cuh"
 #include "kernels/sm90/mainloop_tf32.cuh"
@@ -8,48 +9,81 @@
 
 namespace per_step_dense::sm90 {
 
-template <class Config>
+template <class Config, class Params>
 class Consumer {
   using Storage = SharedStorage<typename Config::Tile>;
   using Multiplier = std::conditional_t<Config::kSwapsOperands, MultiplierOfTf32<Config>,
                                         MultiplierOf16Bits<Config>>;
 
  public:
-  __device__ __forceinline__ Consumer(const ForwardParams& params, Storage& smem, int consumer)
+  __device__ __forceinline__ Consumer(const Params& params, Storage& smem, int consumer)
       : params_(params),
         consumer_(consumer),
         turns_(consumer),
         multiplier_(smem, consumer),
-        epilogue_(params, smem, consumer) {}
+        epilogue_(smem, consumer) {}
 
   __device__ __forceinline__ void run() const {
     RingPosition<Config> ring;
+    Accumulators<Config> accum;  // one for all products: registers of two would be two
     turns_.begin();
     int number = 0;
-    for (TileWalk<Config> walk(params_.order); walk.has_tile(); walk.advance(), ++number) {
-      const TilePlace at = walk.place();
-      if (turns_.is_own(number)) {
-        compute(at, walk.has_next(), ring);
-      } else {
-        ring.skip(at.k_blocks);
-      }
+    for (TileWalk<Config> walk(items_of(params_)); walk.has_item(); walk.advance(), ++number) {
+      visit_item<Config>(params_, walk.item(),
+                         [&](auto product, const ProductParams& params, const TilePlace& at) {
+                           if (turns_.is_own(number)) {
+                             compute(product, params, at, walk.has_next(), ring, accum);
+                           } else {
+                             ring.skip(at.k_blocks);
+                           }
+                         });
     }
     epilogue_.finish();
   }
 
  private:
-  __device__ __forceinline__ void compute(const TilePlace& at, bool has_next,
-                                          RingPosition<Config>& ring) const {
-    const TileBias<Config> bias(params_, at, consumer_);
-    Accumulators<Config> accum;
-    turns_.wait();
-    const uint32_t last_stage = multiplier_.run(at.k_blocks, ring, accum);
-    if (has_next) turns_.pass_on();
-    multiplier_.finish(last_stage, accum);
-    epilogue_.store(at, bias, accum);
+  __device__ __forceinline__ void compute(Forward product, const ProductParams& params,
+                                          const TilePlace& at, bool has_next,
+                                          RingPosition<Config>& ring,
+                                          Accumulators<Config>& accum) const {
+    const TileBias<Config> bias(params, at, consumer_);
+    NoColumnSums columns;
+    multiply(product, at, has_next, ring, accum, columns);
+    if (!params.is_split) epilogue_.take(bias);
+    epilogue_.store(product, params, at, accum);
   }
 
-  const ForwardParams& params_;
+  __device__ __forceinline__ void compute(GradInput product, const ProductParams& params,
+                                          const TilePlace& at, bool has_next,
+                                          RingPosition<Config>& ring,
+                                          Accumulators<Config>& accum) const {
+    NoColumnSums columns;
+    multiply(product, at, has_next, ring, accum, columns);
+    epilogue_.store(product, params, at, accum);
+  }
+
+  // The first tile of rows also sums the columns of dz.
+  __device__ __forceinline__ void compute(GradWeight product, const ProductParams& params,
+                                          const TilePlace& at, bool has_next,
+                                          RingPosition<Config>& ring,
+                                          Accumulators<Config>& accum) const {
+    ColumnSums<Config> columns(consumer_, params.gemm.column_sums.data && at.m0 == 0);
+    multiply(product, at, has_next, ring, accum, columns);
+    epilogue_.store(params, at, columns);
+    epilogue_.store(product, params, at, accum);
+  }
+
+  template <class Product, class Columns>
+  __device__ __forceinline__ void multiply(Product product, const TilePlace& at, bool has_next,
+                                           RingPosition<Config>& ring, Accumulators<Config>& accum,
+                                           Columns& columns) const {
+    turns_.wait();
+    const uint32_t last_stage = multiplier_.run(product, at.k_blocks, ring, accum, columns);
+    if (has_next) turns_.pass_on();
+    multiplier_.finish(last_stage, accum);
+  }
+
+  const Params& params_;
   int consumer_;
   Turns<Config> turns_;
   Multiplier multiplier_;

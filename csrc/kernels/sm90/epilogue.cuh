@@ -6,6 +6,8 @@
 
 #include "kernels/activation.cuh"
 #include "kernels/sm90/bias.cuh"
+#include "kernels/sm90/box_place.cuh"
+#include "kernels/sm90/column_sums.cuh"
 #include "kernels/sm90/outputs_16bit.cuh"
 #include "kernels/sm90/outputs_tf32.cuh"
 #include "kernels/sm90/turns.cuh"
@@ -19,24 +21,39 @@ class Epilogue {
       std::conditional_t<Config::kSwapsOperands, OutputsOfTf32<Config>, OutputsOf16Bits<Config>>;
 
  public:
-  __device__ __forceinline__ Epilogue(const ForwardParams& params, Storage& smem, int consumer)
-      : params_(params),
-        smem_outputs_(smem.outputs[consumer]),
+  __device__ __forceinline__ Epilogue(Storage& smem, int consumer)
+      : smem_outputs_(smem.outputs[consumer]),
         smem_bias_(smem.bias[consumer]),
         consumer_(consumer),
-        outputs_(params, smem, consumer) {}
+        outputs_(smem, consumer) {}
 
-  __device__ __forceinline__ void store(const TilePlace& at, const TileBias<Config>& bias,
+  template <class Product>
+  __device__ __forceinline__ void store(Product, const ProductParams& params, const TilePlace& at,
                                         Accumulators<Config>& accum) const {
-    if (params_.is_split) {
+    if (params.is_split) {
       for_each_panel<Config>(accum, [&](int block, int panel, const PanelSums& sums) {
-        outputs_.store_parts(at, block, panel, sums);
+        outputs_.store_parts(params, at, block, panel, sums);
       });
       return;
     }
+    if constexpr (Product::kActivates) {
+      if (params.gemm.z.data)
+        store_outputs<Product>(params, params.z, Activation::kNone, at, accum);
+    }
+    store_outputs<Product>(params, params.c, params.gemm.activation, at, accum);
+  }
+
+  __device__ __forceinline__ void take(const TileBias<Config>& bias) const {
     bias.write(smem_bias_);
-    if (params_.gemm.z.data) store_outputs(params_.z, Activation::kNone, at, accum);
-    store_outputs(params_.y, params_.gemm.activation, at, accum);
+  }
+
+  // By way of the room for outputs.
+  __device__ __forceinline__ void store(const ProductParams& params, const TilePlace& at,
+                                        const ColumnSums<Config>& columns) const {
+    static_assert(sizeof smem_outputs_ >= kWarpgroupThreads * 2 * kVectorBytes,
+                  "or sums of shares do not fit");
+    wait_for_room();
+    columns.store(params, at, reinterpret_cast<float*>(&smem_outputs_), [&] { sync(); });
   }
 
   // Before the block's shared memory is gone.
@@ -52,37 +69,47 @@ class Epilogue {
     ptx::bar_sync(barrier_of_consumer(consumer_), kWarpgroupThreads);
   }
 
-  __device__ __forceinline__ void store_outputs(const CUtensorMap& map, Activation activation,
-                                                const TilePlace& at,
-                                                Accumulators<Config>& accum) const {
-    finish();  // the outputs before these are read
+  // Until what was put there before is read, by TMA and by all threads.
+  __device__ __forceinline__ void wait_for_room() const {
+    finish();
     sync();
+  }
+
+  template <class Product>
+  __device__ __forceinline__ void store_outputs(const ProductParams& params, const CUtensorMap& map,
+                                                Activation activation, const TilePlace& at,
+                                                Accumulators<Config>& accum) const {
+    wait_for_room();
     for_each_panel<Config>(accum, [&](int block, int panel, PanelSums& sums) {
-      if (!outputs_.is_any_there(at, panel)) return;
-      outputs_.add_bias(panel, sums);
-      activate_all(activation, sums);
+      if (!outputs_.is_any_there(params, at, panel)) return;
+      if constexpr (Product::kActivates) {
+        outputs_.add_bias(panel, sums);
+        activate_all(activation, sums);
+      }
       outputs_.write(block, panel, sums);
     });
     ptx::fence_proxy_async();
     sync();
-    if (is_leader()) store_panels(map, at);
+    if (is_leader()) store_panels<Product>(params, map, at);
   }
 
   // What lies wholly outside stays here.
-  __device__ __forceinline__ void store_panels(const CUtensorMap& map, const TilePlace& at) const {
+  template <class Product>
+  __device__ __forceinline__ void store_panels(const ProductParams& params, const CUtensorMap& map,
+                                               const TilePlace& at) const {
     const int32_t m = at.m0 + first_row<Config>(consumer_);
-    if (m >= params_.gemm.m) return;
+    if (m >= params.gemm.m) return;
 #pragma unroll
     for (int panel = 0; panel < Config::kConsumerPanels; ++panel) {
       const int32_t n = at.n0 + first_column<Config>(consumer_) + panel * Config::kRowElems;
-      if (n >= params_.gemm.n) break;
-      ptx::cp_async_bulk_tensor_store(&map, ptx::cvta_to_shared(smem_outputs_.panel[panel]), n,
-                                      at.t, m);
+      if (n >= params.gemm.n) break;
+      const BoxPlace box = box_at<Product::kTensorC>(at.t, m, n);
+      ptx::cp_async_bulk_tensor_store(&map, ptx::cvta_to_shared(smem_outputs_.panel[panel]), box.c0,
+                                      box.c1, box.c2);
     }
     ptx::cp_async_bulk_commit_group();
   }
 
-  const ForwardParams& params_;
   Outputs<typename Config::Tile>& smem_outputs_;
   float (&smem_bias_)[Config::kConsumerColumns];
   int consumer_;

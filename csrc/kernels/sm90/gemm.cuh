@@ -1,13 +1,18 @@
-// Batched products by Hopper's tensor cores: y[t] = activation(x[t] weight[t] + bias[t]).
+// Batched products by Hopper's tensor cores: the forward's, or both of a backward in one launch.
 //
-// Blocks, or clusters of two, are as many as the GPU has room for, and walk over the tiles of all
-// steps. A block's first warpgroup fetches, the others multiply and store:
+// Blocks, or clusters of two, are as many as the GPU has room for, and walk over a list of the
+// tiles of all steps. A block's first warpgroup fetches, the others multiply and store:
 //
-//   producer   wait empty[s] | TMA: x, weight -> stage s, full[s] | next s, whatever the tile
+//   producer   wait empty[s] | TMA: A, B -> stage s, full[s] | next s, whatever the tile
 //   consumer   wait full[s]  | wgmma: stage s -> registers | stage before s is empty | ...
-//                ... | bias, activation -> outputs in shared memory | TMA: outputs -> y | next tile
+//                ... | bias, activation -> outputs in shared memory | TMA: outputs -> C | next tile
 //
-// so that fetching runs ahead into the next tile, and storing lags behind into it.
+// so that fetching runs ahead into the next tile, and storing lags behind into it. Stages are alike
+// for all products; what differs is how operands lie in them, which wgmma is told:
+//
+//   forward      y[t]  = activation(x[t] weight[t] + bias[t])   A along k,        B along its rows
+//   grad-input   dx[t] = dz[t] weight[t]^T                      A along k,        B along k
+//   grad-weight  dw[t] = x[t]^T dz[t], db[t] = sums of dz[t]    A along its rows, B along its rows
 //
 // Preconditions: tensors as boxes.h describes them; outputs overlap neither each other nor an
 // input.
@@ -18,25 +23,25 @@
 
 namespace per_step_dense::sm90 {
 
-template <class Config>
-__device__ __forceinline__ void run_producer(const ForwardParams& params,
+template <class Config, class Params>
+__device__ __forceinline__ void run_producer(const Params& params,
                                              SharedStorage<typename Config::Tile>& smem) {
   if constexpr (Config::kSharesRegisters) ptx::setmaxnreg_dec<Config::kProducerRegisters>();
   const int warp = __shfl_sync(0xffffffff, int(threadIdx.x) / 32, 0);  // known to be uniform
-  if (warp == 0 && ptx::elect_sync()) Producer<Config>(params, smem).run();
+  if (warp == 0 && ptx::elect_sync()) Producer<Config, Params>(params, smem).run();
   __syncwarp();
 }
 
-template <class Config>
-__device__ __forceinline__ void run_consumer(const ForwardParams& params,
+template <class Config, class Params>
+__device__ __forceinline__ void run_consumer(const Params& params,
                                              SharedStorage<typename Config::Tile>& smem,
                                              int consumer) {
   if constexpr (Config::kSharesRegisters) ptx::setmaxnreg_inc<Config::kConsumerRegisters>();
-  Consumer<Config>(params, smem, consumer).run();
+  Consumer<Config, Params>(params, smem, consumer).run();
 }
 
-template <class Config>
-__device__ __forceinline__ void run_roles(const ForwardParams& params) {
+template <class Config, class Params>
+__device__ __forceinline__ void run_roles(const Params& params) {
   auto& smem = shared_storage<SharedStorage<typename Config::Tile>>();
   if (threadIdx.x == 0) init_barriers<Config>(smem);
   sync_cluster<Config>();
@@ -50,9 +55,10 @@ __device__ __forceinline__ void run_roles(const ForwardParams& params) {
   if constexpr (Config::kCluster > 1) sync_cluster<Config>();
 }
 
-template <class Scalar, class Tile>
+// Of ProductParams a forward, of BackwardParams a backward.
+template <class Scalar, class Tile, class Params>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
-    forward_kernel(const __grid_constant__ ForwardParams params) {
+    gemm_kernel(const __grid_constant__ Params params) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   run_roles<Config<Scalar, Tile>>(params);
 #else

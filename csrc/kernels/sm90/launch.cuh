@@ -7,12 +7,12 @@
 
 namespace per_step_dense::sm90 {
 
-template <class Scalar>
-cudaError_t launch_forward(const ForwardParams& params, const LaunchShape& shape, int tile,
-                           cudaStream_t stream) {
+template <class Scalar, class Params>
+cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile,
+                        cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   visit_type_at(TilesOf<sizeof(Scalar)>{}, tile, [&](auto type) {
-    status = launch(forward_kernel<Scalar, decltype(type)>, shape, params, stream);
+    status = launch(gemm_kernel<Scalar, decltype(type), Params>, shape, params, stream);
   });
   return status;
 }

@@ -26,16 +26,15 @@ class OutputsOf16Bits {
   static constexpr int kRowElems = Config::kRowElems;
 
  public:
-  __device__ __forceinline__ OutputsOf16Bits(const ForwardParams& params,
-                                             SharedStorage<typename Config::Tile>& smem,
+  __device__ __forceinline__ OutputsOf16Bits(SharedStorage<typename Config::Tile>& smem,
                                              int consumer)
-      : params_(params),
-        smem_outputs_(smem.outputs[consumer]),
+      : smem_outputs_(smem.outputs[consumer]),
         smem_bias_(smem.bias[consumer]),
         first_row_(first_row<Config>(consumer)) {}
 
-  __device__ __forceinline__ bool is_any_there(const TilePlace& at, int panel) const {
-    return at.n0 + panel * kRowElems < params_.gemm.n;
+  __device__ __forceinline__ bool is_any_there(const ProductParams& params, const TilePlace& at,
+                                               int panel) const {
+    return at.n0 + panel * kRowElems < params.gemm.n;
   }
 
   __device__ __forceinline__ void add_bias(int panel, PanelSums& sums) const {
@@ -68,12 +67,12 @@ class OutputsOf16Bits {
   }
 
   // N is a multiple of 8, so that pairs lie wholly inside or outside.
-  __device__ __forceinline__ void store_parts(const TilePlace& at, int block, int panel,
-                                              const PanelSums& sums) const {
-    const Gemm& gemm = params_.gemm;
+  __device__ __forceinline__ void store_parts(const ProductParams& params, const TilePlace& at,
+                                              int block, int panel, const PanelSums& sums) const {
+    const Gemm& gemm = params.gemm;
     const int64_t m = at.m0 + first_row_ + block * kWgmmaRows + thread_.row;
     const int64_t n = at.n0 + panel * kRowElems + thread_.column;
-    float* const gmem = element_at<float>(gemm.c, at.t, m, n) + at.split * params_.part_elems;
+    float* const gmem = element_at<float>(gemm.c, at.t, m, n) + at.split * params.part_elems;
 #pragma unroll
     for (int pair = 0; pair < kPairsOfPanel; ++pair) {
 #pragma unroll
@@ -86,7 +85,6 @@ class OutputsOf16Bits {
   }
 
  private:
-  const ForwardParams& params_;
   Outputs<typename Config::Tile>& smem_outputs_;
   const float (&smem_bias_)[Config::kConsumerColumns];
   int first_row_;

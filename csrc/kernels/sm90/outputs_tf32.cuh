@@ -15,15 +15,14 @@ class OutputsOfTf32 {
   static_assert(Config::kBlocks == 1, "or a thread has more columns");
 
  public:
-  __device__ __forceinline__ OutputsOfTf32(const ForwardParams& params,
-                                           SharedStorage<typename Config::Tile>& smem, int consumer)
-      : params_(params),
-        smem_outputs_(smem.outputs[consumer]),
+  __device__ __forceinline__ OutputsOfTf32(SharedStorage<typename Config::Tile>& smem, int consumer)
+      : smem_outputs_(smem.outputs[consumer]),
         smem_bias_(smem.bias[consumer]),
         first_column_(first_column<Config>(consumer)) {}
 
-  __device__ __forceinline__ bool is_any_there(const TilePlace& at, int panel) const {
-    return at.m0 + panel * kRowsOfPanel < params_.gemm.m && at.n0 + first_column_ < params_.gemm.n;
+  __device__ __forceinline__ bool is_any_there(const ProductParams& params, const TilePlace& at,
+                                               int panel) const {
+    return at.m0 + panel * kRowsOfPanel < params.gemm.m && at.n0 + first_column_ < params.gemm.n;
   }
 
   __device__ __forceinline__ void add_bias(int, PanelSums& sums) const {
@@ -46,12 +45,12 @@ class OutputsOfTf32 {
     }
   }
 
-  __device__ __forceinline__ void store_parts(const TilePlace& at, int, int panel,
-                                              const PanelSums& sums) const {
-    const Gemm& gemm = params_.gemm;
+  __device__ __forceinline__ void store_parts(const ProductParams& params, const TilePlace& at, int,
+                                              int panel, const PanelSums& sums) const {
+    const Gemm& gemm = params.gemm;
     const int64_t m = at.m0 + panel * kRowsOfPanel + thread_.column;
     const int64_t n = at.n0 + first_column_ + thread_.row;
-    float* const gmem = element_at<float>(gemm.c, at.t, m, n) + at.split * params_.part_elems;
+    float* const gmem = element_at<float>(gemm.c, at.t, m, n) + at.split * params.part_elems;
 #pragma unroll
     for (int i = 0; i < kSumsOfPanel; ++i) {
       const int row = i / 4 * 8 + i % 2, column = i / 2 % 2 * 8;
@@ -63,7 +62,6 @@ class OutputsOfTf32 {
  private:
   static constexpr int kRowsOfPanel = 8 * kPairsOfPanel;
 
-  const ForwardParams& params_;
   Outputs<typename Config::Tile>& smem_outputs_;
   const float (&smem_bias_)[Config::kConsumerColumns];
   int first_column_;

@@ -39,15 +39,50 @@ bool has_steps_inside(const Gemm& gemm, int64_t element_bytes) {
          weight_bytes <= kWeightBytesInL2;
 }
 
-LaunchPlan plan_of(const TileOrder& order, const TileInfo& tile, int32_t sms,
-                   size_t workspace_bytes) {
-  LaunchPlan plan{};
-  const int32_t clusters = std::clamp(sms / tile.cluster, 1, order.items);
-  plan.shape = {unsigned(clusters * tile.cluster), unsigned(tile.threads), tile.smem_bytes,
-                unsigned(tile.cluster)};
-  plan.workspace_bytes = workspace_bytes;
-  plan.launches = workspace_bytes > 0 ? 2 : 1;
-  return plan;
+// The grid of so many items.
+LaunchShape shape_of(int64_t items, const TileInfo& tile, int32_t sms) {
+  const int64_t clusters = std::clamp<int64_t>(sms / tile.cluster, 1, items);
+  return {unsigned(clusters * tile.cluster), unsigned(tile.threads), tile.smem_bytes,
+          unsigned(tile.cluster)};
+}
+
+// Cuts the products of a problem into tiles, and finds room for their parts.
+class Cutter {
+ public:
+  Cutter(const TileInfo& tile, SplitWorkspace& workspace) : tile_(tile), workspace_(workspace) {}
+
+  TiledProduct cut(const Gemm& gemm, int splits, SplitSum& sum) {
+    TiledProduct product{};
+    product.gemm = gemm;
+    if (!is_wanted(gemm)) return product;
+    product.order = order_of(gemm, tile_, splits);
+    if (product.order.splits > 1) {
+      product.is_split = true;
+      product.part_elems = part_elems(gemm);
+      product.column_sum_part_elems = column_sum_part_elems(gemm);
+      sum = workspace_.leave_parts(product.gemm, product.order.splits);
+    }
+    return product;
+  }
+
+ private:
+  const TileInfo& tile_;
+  SplitWorkspace& workspace_;
+};
+
+// What surely stays in L2 until the other product reads it too. A guess, to be measured.
+constexpr int64_t kGradientBytesInL2 = 24 << 20;
+
+// Items with the longest sums first, so that short ones fill what is left at the end; but where dz
+// would have left L2 before it is read again, each step at a time.
+ListOrder list_order_of(const BackwardWork& work) {
+  const TileOrder &input = work.grad_input.order, &weight = work.grad_weight.order;
+  const BackwardProblem& problem = work.problem;
+  const int64_t dz_bytes = problem.b * problem.t * problem.o * bytes_of(problem.dtype);
+  if (input.items > 0 && weight.items > 0 && dz_bytes > kGradientBytesInL2)
+    return ListOrder::kByStep;
+  return weight.k_blocks_a_split >= input.k_blocks_a_split ? ListOrder::kGradWeightFirst
+                                                           : ListOrder::kGradInputFirst;
 }
 
 }  // namespace
@@ -74,12 +109,25 @@ TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
   order.splits = int32_t(ceil_div(k_blocks, k_blocks_a_split));
   order.steps = int32_t(gemm.t);
   order.tiles_n = int32_t(ceil_div(gemm.n, tile.block_n));
-  order.rows_of_tiles = int32_t(ceil_div(ceil_div(gemm.m, tile.block_m), tile.cluster));
+  const int64_t tiles_m = ceil_div(gemm.m, tile.block_m);
+  const bool sums_columns = gemm.column_sums.data != nullptr;  // also where there is no row
+  order.rows_of_tiles = int32_t(std::max<int64_t>(ceil_div(tiles_m, tile.cluster), sums_columns));
   order.items = order.steps * order.tiles_n * order.rows_of_tiles * order.splits;
   order.steps_inside = has_steps_inside(gemm, tile.element_bytes);
   order.band = int32_t(kBandColumns / tile.block_n);
   return order;
 }
+
+namespace {
+
+// The smallest tile makes the most; so would splits that leave each of them one stage of terms.
+std::string why_too_many_tiles(const Gemm& gemm, DType dtype) {
+  const int64_t splits = ceil_div(gemm.k, kRowBytes / bytes_of(dtype));
+  const int64_t items = tiles_of(gemm, kLeastSide, kLeastSide, 1);
+  return items > kMostItems / splits ? "sm90 needs fewer tiles: more than 2^30" : "";
+}
+
+}  // namespace
 
 std::string why_not(const ForwardProblem& problem) {
   const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
@@ -88,35 +136,75 @@ std::string why_not(const ForwardProblem& problem) {
   if (problem.i == 0) return "sm90 needs terms to add up: I = 0";
   const std::string obstacle = why_no_boxes(problem);
   if (!obstacle.empty()) return obstacle;
-  // The smallest tile makes the most; so would splits that leave each of them one stage of terms.
-  const int64_t splits = ceil_div(problem.i, kRowBytes / bytes_of(problem.dtype));
-  const int64_t items = tiles_of(forward_product(problem), kLeastSide, kLeastSide, 1);
-  if (items > kMostItems / splits) return "sm90 needs fewer tiles: more than 2^30";
+  return why_too_many_tiles(forward_product(problem), problem.dtype);
+}
+
+std::string why_not(const BackwardProblem& problem) {
+  const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
+  if (!no_tensor_cores.empty()) return no_tensor_cores;
+  if (!has_16_bits(problem.dtype)) return "sm90 computes no gradients in tfloat32";
+  if (problem.rows.begin) return "sm90 needs every step to have all rows";
+  if (problem.dx.data && problem.o == 0) return "sm90 needs terms to add up: O = 0";
+  if ((problem.dweight.data || problem.dbias.data) && problem.b == 0)
+    return "sm90 needs terms to add up: B = 0";
+  const std::string obstacle = why_no_boxes(problem);
+  if (!obstacle.empty()) return obstacle;
+  for (const Gemm& gemm : {grad_input_product(problem), grad_weight_product(problem)}) {
+    if (!is_wanted(gemm)) continue;
+    const std::string too_many = why_too_many_tiles(gemm, problem.dtype);
+    if (!too_many.empty()) return too_many;
+  }
   return "";
 }
 
-std::string why_not(const BackwardProblem&) { return "sm90 computes no gradients yet"; }
-
 ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace) {
   ForwardWork work{};
-  work.gemm = forward_product(problem);
-  const bool is_empty = problem.b == 0 || problem.t == 0 || problem.o == 0;
-  if (is_empty) return work;
+  work.product.gemm = forward_product(problem);
+  if (problem.b == 0 || problem.t == 0 || problem.o == 0) return work;
   const TileInfo tile = tile_info(choice.tile, problem.dtype);
-  work.order = order_of(work.gemm, tile, choice.splits[kForward]);
-  SplitWorkspace parts(workspace, problem.dtype);
-  if (work.order.splits > 1) {
-    work.is_split = true;
-    work.part_elems = part_elems(work.gemm);
-    work.sums.sum[kForward] = parts.leave_parts(work.gemm, work.order.splits);
+  SplitWorkspace room(workspace, problem.dtype);
+  work.product =
+      Cutter(tile, room).cut(work.product.gemm, choice.splits[kForward], work.sums.sum[kForward]);
+  work.plan.shape = shape_of(work.product.order.items, tile, choice.sms);
+  work.plan.workspace_bytes = room.bytes();
+  work.plan.launches = work.product.is_split ? 2 : 1;
+  return work;
+}
+
+BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice, void* workspace) {
+  BackwardWork work{};
+  work.problem = problem;
+  SplitWorkspace room(workspace, problem.dtype);
+  if (!why_no_box_of_dz(problem).empty()) {
+    const int64_t t = problem.t, o = problem.o;
+    work.problem.dz = {room.take_bytes(problem.b * t * o * bytes_of(problem.dtype)), {t * o, o, 1}};
+    work.copy_of_dz = {problem.b,         t,          o,          problem.dtype,
+                       Activation::kNone, problem.dz, problem.dz, work.problem.dz};
   }
-  work.plan = plan_of(work.order, tile, choice.sms, parts.bytes());
+  const TileInfo tile = tile_info(choice.tile, problem.dtype);
+  Cutter cutter(tile, room);
+  work.grad_input = cutter.cut(grad_input_product(work.problem), choice.splits[kGradInput],
+                               work.sums.sum[kGradInput]);
+  work.grad_weight = cutter.cut(grad_weight_product(work.problem), choice.splits[kGradWeight],
+                                work.sums.sum[kGradWeight]);
+  const int64_t items = int64_t{work.grad_input.order.items} + work.grad_weight.order.items;
+  if (items == 0) return {};
+  work.order = list_order_of(work);
+  work.plan.shape = shape_of(items, tile, choice.sms);
+  work.plan.workspace_bytes = room.bytes();
+  const bool has_parts = work.grad_input.is_split || work.grad_weight.is_split;
+  work.plan.launches = 1 + has_parts + (work.copy_of_dz.b > 0);
   return work;
 }
 
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice) {
   if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty()) return {};
   return forward_work(problem, choice, nullptr).plan;
+}
+
+LaunchPlan plan(const BackwardProblem& problem, const Choice& choice) {
+  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty()) return {};
+  return backward_work(problem, choice, nullptr).plan;
 }
 
 }  // namespace per_step_dense::sm90

@@ -14,5 +14,6 @@ std::string why_not(const ForwardProblem& problem);
 std::string why_not(const BackwardProblem& problem);
 
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice);
+LaunchPlan plan(const BackwardProblem& problem, const Choice& choice);
 
 }  // namespace per_step_dense::sm90

@@ -1,71 +1,113 @@
 // The role that fetches operands: one thread, which is always as far ahead as the ring allows.
 #pragma once
 
+#include "kernels/sm90/box_place.cuh"
 #include "kernels/sm90/pipeline.cuh"
 #include "kernels/sm90/tile_walk.cuh"
 
 namespace per_step_dense::sm90 {
 
-template <class Config>
+__device__ __forceinline__ void prefetch_tensormaps(const ProductParams& product) {
+  ptx::prefetch_tensormap(&product.a);
+  ptx::prefetch_tensormap(&product.b);
+}
+__device__ __forceinline__ void prefetch_tensormaps(const BackwardParams& list) {
+  prefetch_tensormaps(list.grad_input);
+  prefetch_tensormaps(list.grad_weight);
+}
+
+template <class Config, class Params>
 class Producer {
   using Storage = SharedStorage<typename Config::Tile>;
   using Stage = sm90::Stage<typename Config::Tile>;
 
  public:
-  __device__ __forceinline__ Producer(const ForwardParams& params, Storage& smem)
+  __device__ __forceinline__ Producer(const Params& params, Storage& smem)
       : params_(params),
         smem_(smem),
         keep_(ptx::createpolicy_evict_normal()),
-        weight_policy_(params.reads_weight_once ? ptx::createpolicy_evict_first() : keep_) {
-    ptx::prefetch_tensormap(&params.x);
-    ptx::prefetch_tensormap(&params.weight);
+        read_once_(ptx::createpolicy_evict_first()) {
+    prefetch_tensormaps(params);
   }
 
   __device__ __forceinline__ void run() {
     RingPosition<Config> ring;
-    for (TileWalk<Config> walk(params_.order); walk.has_tile(); walk.advance()) {
-      const TilePlace at = walk.place();
-      for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
-        wait(smem_.empty[ring.stage], ring.parity ^ 1);  // in the first round all are empty
-        fetch(at, at.first_k + k_block * Config::kBlockK, smem_.stage[ring.stage],
-              ptx::cvta_to_shared(&smem_.full[ring.stage]));
-      }
+    for (TileWalk<Config> walk(items_of(params_)); walk.has_item(); walk.advance()) {
+      visit_item<Config>(
+          params_, walk.item(),
+          [&](auto product, const ProductParams& params, const TilePlace& at) {
+            for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
+              wait(smem_.empty[ring.stage], ring.parity ^ 1);  // in the first round all are empty
+              fetch<decltype(product)>(params, at, at.first_k + k_block * Config::kBlockK,
+                                       smem_.stage[ring.stage],
+                                       ptx::cvta_to_shared(&smem_.full[ring.stage]));
+            }
+          });
     }
   }
 
  private:
-  // Panels of the weight that lie wholly beyond its columns are left out.
-  __device__ __forceinline__ void fetch(const TilePlace& at, int32_t k, Stage& stage,
-                                        uint32_t full) const {
-    const int32_t columns = int32_t(params_.gemm.n) - at.n0;
-    const int32_t panels =
-        min(Config::kPanels, (columns + Config::kRowElems - 1) / Config::kRowElems);
-    ptx::mbarrier_arrive_expect_tx(full, sizeof stage.a + panels * sizeof stage.b[0]);
-    ptx::cp_async_bulk_tensor_load(ptx::cvta_to_shared(stage.a), &params_.x, full, k,
-                                   params_.x_has_steps ? at.t : 0, at.m0, keep_);
+  // Panels, of `a` along its rows and of b along its columns, that lie wholly beyond them are left
+  // out.
+  template <class Product>
+  __device__ __forceinline__ void fetch(const ProductParams& params, const TilePlace& at, int32_t k,
+                                        Stage& stage, uint32_t full) const {
+    constexpr bool kHasPanelsOfA = Product::kMajorA == Major::kRow;
+    const int32_t panels_a = panels_there<Config::kBlockM>(params.gemm.m, at.m0);
+    const int32_t panels_b = panels_there<Config::kBlockN>(params.gemm.n, at.n0);
+    const uint32_t bytes_a = kHasPanelsOfA ? panels_a * sizeof stage.b[0] : sizeof stage.a;
+    ptx::mbarrier_arrive_expect_tx(full, bytes_a + panels_b * sizeof stage.b[0]);
+    const int32_t t = params.a_has_steps ? at.t : 0;
+    if constexpr (kHasPanelsOfA) {
+#pragma unroll
+      for (int panel = 0; panel < Config::kPanelsOfA; ++panel) {
+        const int32_t m = panel * Config::kRowElems;
+        if (panel < panels_a)
+          load(stage.a[m], params.a, full, box_at<Product::kTensorA>(t, k, at.m0 + m), keep_);
+      }
+    } else {
+      load(stage.a[0], params.a, full, box_at<Product::kTensorA>(t, at.m0, k), keep_);
+    }
 #pragma unroll
     for (int panel = 0; panel < Config::kPanels; ++panel) {
-      if (panel < panels) fetch_weight(at, k, stage, full, panel);
+      if (panel < panels_b) fetch_b<Product>(params, at, k, stage, full, panel);
     }
   }
 
   // The blocks of a cluster take turns, each fetching for all.
-  __device__ __forceinline__ void fetch_weight(const TilePlace& at, int32_t k, Stage& stage,
-                                               uint32_t full, int panel) const {
-    const uint32_t smem = ptx::cvta_to_shared(stage.b[panel]);
-    const int32_t n = at.n0 + panel * Config::kRowElems, t = params_.weight_has_steps ? at.t : 0;
+  template <class Product>
+  __device__ __forceinline__ void fetch_b(const ProductParams& params, const TilePlace& at,
+                                          int32_t k, Stage& stage, uint32_t full, int panel) const {
+    const uint64_t policy = params.reads_b_once ? read_once_ : keep_;
+    const int32_t n = at.n0 + panel * Config::kRowElems, t = params.b_has_steps ? at.t : 0;
+    const BoxPlace box = Product::kMajorB == Major::kRow ? box_at<Product::kTensorB>(t, k, n)
+                                                         : box_at<Product::kTensorB>(t, n, k);
     if constexpr (Config::kCluster == 1) {
-      ptx::cp_async_bulk_tensor_load(smem, &params_.weight, full, n, k, t, weight_policy_);
+      load(stage.b[panel][0], params.b, full, box, policy);
     } else if (panel % Config::kCluster == int(ptx::cluster_ctarank())) {
       constexpr uint16_t kAll = (1 << Config::kCluster) - 1;
-      ptx::cp_async_bulk_tensor_load_multicast(smem, &params_.weight, full, n, k, t, kAll,
-                                               weight_policy_);
+      ptx::cp_async_bulk_tensor_load_multicast(ptx::cvta_to_shared(stage.b[panel]), &params.b, full,
+                                               box.c0, box.c1, box.c2, kAll, policy);
     }
   }
 
-  const ForwardParams& params_;
+  template <int kBlock>
+  static __device__ __forceinline__ int32_t panels_there(int64_t extent, int32_t first) {
+    constexpr int kPanels = kBlock / Config::kRowElems;
+    const int32_t there = (int32_t(extent) - first + Config::kRowElems - 1) / Config::kRowElems;
+    return max(min(kPanels, there), 0);
+  }
+
+  static __device__ __forceinline__ void load(unsigned char (&smem)[kRowBytes],
+                                              const CUtensorMap& map, uint32_t full,
+                                              const BoxPlace& box, uint64_t policy) {
+    ptx::cp_async_bulk_tensor_load(ptx::cvta_to_shared(smem), &map, full, box.c0, box.c1, box.c2,
+                                   policy);
+  }
+
+  const Params& params_;
   Storage& smem_;
-  uint64_t keep_, weight_policy_;
+  uint64_t keep_, read_once_;
 };
 
 }  // namespace per_step_dense::sm90

@@ -13,8 +13,10 @@ inline constexpr int kSwizzleBytes = 8 * kRowBytes;
 // One stage of the pipeline.
 template <class Tile>
 struct alignas(kSwizzleBytes) Stage {
-  unsigned char a[Tile::kBlockM][kRowBytes];                 // (BLK_M, BLK_K): x
-  unsigned char b[Tile::kPanels][Tile::kBlockK][kRowBytes];  // (panel, BLK_K, row): weight
+  // Along k: (BLK_M, BLK_K). Along its rows: (panel of m, BLK_K, row), likewise of 128-byte rows.
+  unsigned char a[Tile::kBlockM][kRowBytes];
+  // Along its rows: (panel of n, BLK_K, row). Along k: (panel of n, row, BLK_K).
+  unsigned char b[Tile::kPanels][Tile::kBlockK][kRowBytes];
 };
 
 // A consumer's finished outputs on their way to global memory.

@@ -1,6 +1,7 @@
 // Host code of the family: a problem becomes work and tensor maps, the work launches.
 #include <type_traits>
 
+#include "kernels/activation_backward.h"
 #include "kernels/scalar.cuh"
 #include "kernels/sm90/boxes.h"
 #include "kernels/sm90/params.h"
@@ -14,23 +15,23 @@
 namespace per_step_dense::sm90 {
 
 // Defined per element type in files of their own.
-template <class Scalar>
-cudaError_t launch_forward(const ForwardParams& params, const LaunchShape& shape, int tile,
-                           cudaStream_t stream);
+template <class Scalar, class Params>
+cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile,
+                        cudaStream_t stream);
 
 namespace {
 
 // Where the sum is split, outputs are parts, which consumers store themselves.
-cudaError_t encode_tensor_maps(const ForwardBoxes& boxes, bool is_split, ForwardParams& params) {
+cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params) {
   struct Wanted {
     const BoxedTensor& tensor;
     CUtensorMap& map;
     bool is_wanted;
   };
   for (const Wanted& wanted :
-       {Wanted{boxes.x, params.x, true}, Wanted{boxes.weight, params.weight, true},
-        Wanted{boxes.y, params.y, !is_split},
-        Wanted{boxes.z, params.z, !is_split && boxes.z.data}}) {
+       {Wanted{boxes.a, params.a, boxes.a.data != nullptr}, Wanted{boxes.b, params.b, true},
+        Wanted{boxes.c, params.c, !params.is_split && boxes.c.data},
+        Wanted{boxes.z, params.z, !params.is_split && boxes.z.data}}) {
     if (!wanted.is_wanted) continue;
     const cudaError_t status = encode_tensor_map(wanted.tensor, wanted.map);
     if (status != cudaSuccess) return status;
@@ -38,47 +39,106 @@ cudaError_t encode_tensor_maps(const ForwardBoxes& boxes, bool is_split, Forward
   return cudaSuccess;
 }
 
-cudaError_t launch(const ForwardParams& params, const LaunchShape& shape, DType dtype, int tile,
+cudaError_t set_params(const TiledProduct& product, const ProductBoxes& boxes,
+                       ProductParams& params) {
+  static_cast<TiledProduct&>(params) = product;
+  params.a_has_steps = boxes.a_has_steps;
+  params.b_has_steps = boxes.b_has_steps;
+  return encode_tensor_maps(boxes, params);
+}
+
+// Of a product whose b is the weight.
+bool reads_weight_once(const ProductParams& params) {
+  return params.order.rows_of_tiles == 1 && params.b_has_steps;
+}
+
+cudaError_t set_params(const ForwardProblem& problem, const ForwardWork& work, const TileInfo& tile,
+                       ProductParams& params) {
+  const cudaError_t status = set_params(work.product, boxes_of(problem, tile), params);
+  params.reads_b_once = reads_weight_once(params);
+  return status;
+}
+
+cudaError_t set_params(const BackwardProblem&, const BackwardWork& work, const TileInfo& tile,
+                       BackwardParams& params) {
+  params.order = work.order;
+  cudaError_t status = cudaSuccess;
+  if (is_wanted(work.grad_input.gemm)) {
+    status = set_params(work.grad_input, grad_input_boxes(work.problem, tile), params.grad_input);
+    params.grad_input.reads_b_once = reads_weight_once(params.grad_input);
+  }
+  if (status == cudaSuccess && is_wanted(work.grad_weight.gemm)) {
+    status =
+        set_params(work.grad_weight, grad_weight_boxes(work.problem, tile), params.grad_weight);
+  }
+  return status;
+}
+
+template <class Params>
+cudaError_t launch(const Params& params, const LaunchShape& shape, DType dtype, int tile,
                    cudaStream_t stream) {
-  return visit_scalar(dtype, [&](auto tag) {
-    using Scalar = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<Scalar, double>) {
-      return cudaErrorInvalidValue;
-    } else {
-      return launch_forward<Scalar>(params, shape, tile, stream);
-    }
-  });
+  if (dtype == DType::kFloat16) return launch_tile<__half>(params, shape, tile, stream);
+  if (dtype == DType::kBFloat16) return launch_tile<__nv_bfloat16>(params, shape, tile, stream);
+  if constexpr (std::is_same_v<Params, ProductParams>) {
+    if (dtype == DType::kTFloat32) return launch_tile<float>(params, shape, tile, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+// The main launch, and one more where sums were split.
+template <class Params, class Problem, class Work>
+cudaError_t run(const Problem& problem, const Work& work, const Choice& choice,
+                cudaStream_t stream) {
+  Params params{};
+  cudaError_t status = set_params(problem, work, tile_info(choice.tile, problem.dtype), params);
+  if (status == cudaSuccess) {
+    status = launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
+  }
+  return status == cudaSuccess ? add_up_splits(problem.dtype, work.sums, stream) : status;
+}
+
+template <class Params, class Problem, class Work>
+bool can_describe(const Problem& problem, const Work& work, const Choice& choice) {
+  if (work.plan.launches == 0) return true;  // nothing would be described
+  Params params{};
+  return set_params(problem, work, tile_info(choice.tile, problem.dtype), params) == cudaSuccess;
+}
+
+// No address, but one with the alignment of what is allocated later.
+void* workspace_to_come() { return reinterpret_cast<void*>(uintptr_t{512}); }
+
+template <class Problem>
+bool is_legal(const Problem& problem, const Choice& choice) {
+  return is_tile(problem.dtype, choice.tile) && why_not(problem).empty();
 }
 
 }  // namespace
 
 bool can_describe(const ForwardProblem& problem, const Choice& choice) {
-  if (plan(problem, choice).launches == 0) return true;  // nothing would be described
-  ForwardParams params{};
-  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile, problem.dtype));
-  return encode_tensor_maps(boxes, /*is_split=*/false, params) == cudaSuccess;
+  const ForwardWork work = forward_work(problem, choice, workspace_to_come());
+  return can_describe<ProductParams>(problem, work, choice);
+}
+
+bool can_describe(const BackwardProblem& problem, const Choice& choice) {
+  const BackwardWork work = backward_work(problem, choice, workspace_to_come());
+  return can_describe<BackwardParams>(problem, work, choice);
 }
 
 cudaError_t forward(const ForwardProblem& problem, const Choice& choice, void* workspace,
                     cudaStream_t stream) {
-  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty())
-    return cudaErrorInvalidValue;
+  if (!is_legal(problem, choice)) return cudaErrorInvalidValue;
   const ForwardWork work = forward_work(problem, choice, workspace);
   if (work.plan.launches == 0) return cudaSuccess;
-  const ForwardBoxes boxes = boxes_of(problem, tile_info(choice.tile, problem.dtype));
-  ForwardParams params{};
-  params.gemm = work.gemm;
-  params.order = work.order;
-  params.is_split = work.is_split;
-  params.part_elems = work.part_elems;
-  params.x_has_steps = boxes.x_has_steps;
-  params.weight_has_steps = boxes.weight_has_steps;
-  params.reads_weight_once = work.order.rows_of_tiles == 1 && boxes.weight_has_steps;
-  cudaError_t status = encode_tensor_maps(boxes, work.is_split, params);
-  if (status == cudaSuccess) {
-    status = launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
-  }
-  return status == cudaSuccess ? add_up_splits(problem.dtype, work.sums, stream) : status;
+  return run<ProductParams>(problem, work, choice, stream);
+}
+
+cudaError_t backward(const BackwardProblem& problem, const Choice& choice, void* workspace,
+                     cudaStream_t stream) {
+  if (!is_legal(problem, choice)) return cudaErrorInvalidValue;
+  const BackwardWork work = backward_work(problem, choice, workspace);
+  if (work.plan.launches == 0) return cudaSuccess;
+  const cudaError_t status = activation_backward(work.copy_of_dz, stream);
+  return status == cudaSuccess ? run<BackwardParams>(problem, work, choice, stream) : status;
 }
 
 }  // namespace per_step_dense::sm90

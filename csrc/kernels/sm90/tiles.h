@@ -46,7 +46,8 @@ struct Tile {
       kSharing_ == Sharing::kCooperative ? kBlockM / kConsumers : kBlockM;
   static constexpr int kConsumerColumns = kSwapsOperands ? kBlockN / kConsumers : kBlockN;
   static constexpr int kThreads = kWarpgroupThreads * (1 + kConsumers);  // one fetches
-  static constexpr int kPanels = kBlockN / kRowElems;  // of a tile's columns, each a row wide
+  static constexpr int kPanels = kBlockN / kRowElems;     // of a tile's columns, each a row wide
+  static constexpr int kPanelsOfA = kBlockM / kRowElems;  // of its rows, where A lies along them
   static constexpr int kConsumerPanels = kConsumerColumns / kRowElems;
 
   static_assert((kSwapsOperands ? kConsumerColumns : kConsumerRows) % kWgmmaRows == 0,

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "cuda_runtime_api.h"
 
@@ -35,7 +36,13 @@ cudaError_t launch(const LaunchRequest& request);
 // The block's shared memory. The first call of a block places it, aligned as asked and no better.
 void* dynamic_shared_memory(size_t bytes, size_t alignment);
 uint32_t shared_address(const void* pointer);
-float load_shared(uint32_t smem);
+const unsigned char* address_to_read(uint32_t smem, size_t bytes);
+template <class Value>
+Value load_shared(uint32_t smem) {
+  Value value;
+  std::memcpy(&value, address_to_read(smem, sizeof value), sizeof value);
+  return value;
+}
 void check_global_read(const void* address, size_t bytes);
 void check_global_write(const void* address, size_t bytes);
 

@@ -31,14 +31,12 @@ void GenericReads::check_ordered(uint32_t smem, size_t bytes) const {
   }
 }
 
-float load_shared(uint32_t smem) {
+const unsigned char* address_to_read(uint32_t smem, size_t bytes) {
   Thread& thread = this_thread();
-  const unsigned char* const bytes = this_block().shared.generic(smem, sizeof(float), "ld.shared");
+  const unsigned char* const address = this_block().shared.generic(smem, bytes, "ld.shared");
   this_block().generic_reads.add(thread.linear, smem);
-  race_detector::read(bytes, sizeof(float));
-  float value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
+  race_detector::read(address, bytes);
+  return address;
 }
 
 }  // namespace emulator

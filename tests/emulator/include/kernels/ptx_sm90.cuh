@@ -41,7 +41,8 @@ inline void fence_proxy_async() { ::emulator::fence_proxy_async(); }
 
 // --- shared memory that TMA fills
 
-inline float ld_shared(uint32_t smem) { return ::emulator::load_shared(smem); }
+inline float ld_shared(uint32_t smem) { return ::emulator::load_shared<float>(smem); }
+inline uint4 ld_shared_v4(uint32_t smem) { return ::emulator::load_shared<uint4>(smem); }
 
 // --- TMA, rank 3
 
