@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "cost_model.h"
 #include "kernels/gemm.h"
@@ -24,19 +25,32 @@ constexpr int64_t kSplitSms = 132, kBusyThreads = 256, kLeastTerms = 256;
 
 struct TileSize {
   int m, n, threads;
-  bool is_persistent = false;  // one block a multiprocessor: more items than that wait for a turn
 };
 
-// Column sums need a tile of rows even where there is no row. Where rows differ by step, so would
-// the parts of sums.
+// Column sums need a tile of rows even where there is no row.
+int64_t tiles_of(const Gemm& gemm, const TileSize& tile) {
+  if (!is_wanted(gemm)) return 0;
+  return gemm.t * std::max<int64_t>(ceil_div(gemm.m, tile.m), 1) * ceil_div(gemm.n, tile.n);
+}
+
+// Where rows differ by step, so would the parts of sums.
+bool is_splittable(const Gemm& gemm) {
+  return is_wanted(gemm) && !gemm.m_ranges.begin && !gemm.k_ranges.begin;
+}
+
 int32_t splits_of(const Gemm& gemm, const TileSize& tile) {
-  if (!is_wanted(gemm) || gemm.m_ranges.begin || gemm.k_ranges.begin) return 1;
-  const int64_t tiles =
-      gemm.t * std::max<int64_t>(ceil_div(gemm.m, tile.m), 1) * ceil_div(gemm.n, tile.n);
-  if (tiles == 0 || tiles >= kSplitSms) return 1;
+  const int64_t tiles = tiles_of(gemm, tile);
+  if (!is_splittable(gemm) || tiles == 0 || tiles >= kSplitSms) return 1;
   const int64_t blocks_a_sm = std::max<int64_t>(kBusyThreads / tile.threads, 1);
-  const int64_t wanted =
-      tile.is_persistent ? kSplitSms / tiles : ceil_div(kSplitSms * blocks_a_sm, tiles);
+  const int64_t wanted = ceil_div(kSplitSms * blocks_a_sm, tiles);
+  return static_cast<int32_t>(std::clamp<int64_t>(gemm.k / kLeastTerms, 1, wanted));
+}
+
+// Of a persistent grid, whose list has `terms` in all, tile by tile: as many as leave none of the
+// product's sums longer than what each multiprocessor has to add up.
+int32_t splits_of_list(const Gemm& gemm, int64_t terms) {
+  if (!is_splittable(gemm) || terms == 0) return 1;
+  const int64_t wanted = std::max<int64_t>(gemm.k * kSplitSms / terms, 1);
   return static_cast<int32_t>(std::clamp<int64_t>(gemm.k / kLeastTerms, 1, wanted));
 }
 
@@ -51,6 +65,18 @@ void set_splits(Choice& choice, const BackwardProblem& problem, const TileSize& 
   choice.splits[kGradWeight] = splits_of(grad_weight_product(problem), grad_weight);
 }
 
+void set_splits_of_list(Choice& choice, const ForwardProblem& problem, const TileSize& tile) {
+  const Gemm forward = forward_product(problem);
+  choice.splits[kForward] = splits_of_list(forward, tiles_of(forward, tile) * forward.k);
+}
+
+void set_splits_of_list(Choice& choice, const BackwardProblem& problem, const TileSize& tile) {
+  const Gemm input = grad_input_product(problem), weight = grad_weight_product(problem);
+  const int64_t terms = tiles_of(input, tile) * input.k + tiles_of(weight, tile) * weight.k;
+  choice.splits[kGradInput] = splits_of_list(input, terms);
+  choice.splits[kGradWeight] = splits_of_list(weight, terms);
+}
+
 template <class Problem>
 void set_splits(Choice& choice, const Problem& problem) {
   if (choice.family == KernelFamily::kSimt) {
@@ -63,8 +89,7 @@ void set_splits(Choice& choice, const Problem& problem) {
                {tile.grad_weight.block_m, tile.grad_weight.block_n, tile.threads});
   } else if (choice.family == KernelFamily::kSm90) {
     const sm90::TileInfo tile = sm90::tile_info(choice.tile, problem.dtype);
-    const TileSize size{tile.block_m, tile.block_n, tile.threads, /*is_persistent=*/true};
-    set_splits(choice, problem, size, size);
+    set_splits_of_list(choice, problem, {tile.block_m, tile.block_n, tile.threads});
   } else if (choice.family == KernelFamily::kTiny) {
     tiny::set_splits(problem, choice);
   }
@@ -141,6 +166,22 @@ Choice choose(const Problem& problem, const Architecture& architecture,
   const Candidates candidates(problem, architecture, constraint);
   const Candidate* best = candidates.best();
   return best ? best->choice : Choice{};
+}
+
+template <class Problem>
+double least_us(const Problem& problem, const Architecture& architecture) {
+  const Candidates candidates(problem, architecture, {});
+  const Candidate* best = candidates.best();
+  return best ? best->estimate.us : std::numeric_limits<double>::infinity();
+}
+
+bool has_two_products(const BackwardProblem& problem) {
+  return is_wanted(grad_input_product(problem)) && is_wanted(grad_weight_product(problem));
+}
+
+double least_us_apart(const BackwardProblem& problem, const Architecture& architecture) {
+  const BackwardParts parts = parts_of(problem);
+  return least_us(parts.grad_input, architecture) + least_us(parts.grad_weight, architecture);
 }
 
 template <class Problem>
@@ -224,6 +265,11 @@ Choice choose_kernel(const BackwardProblem& problem, const Architecture& archite
   return choose(problem, architecture, constraint);
 }
 
+bool is_faster_apart(const BackwardProblem& problem, const Architecture& architecture) {
+  return has_two_products(problem) &&
+         least_us_apart(problem, architecture) < least_us(problem, architecture);
+}
+
 std::string why_not(const ForwardProblem& problem, KernelFamily family,
                     const Architecture& architecture) {
   return refusal(problem, family, architecture);
@@ -241,7 +287,9 @@ std::string reason_for_choice(const ForwardProblem& problem, const Architecture&
 
 std::string reason_for_choice(const BackwardProblem& problem, const Architecture& architecture,
                               const Constraint& constraint) {
-  return reason(problem, architecture, constraint);
+  const std::string told = reason(problem, architecture, constraint);
+  if (!has_two_products(problem) || constraint.family != KernelFamily::kAuto) return told;
+  return told + "; a launch for each product: " + in_words(least_us_apart(problem, architecture));
 }
 
 int tile_count(KernelFamily family, DType dtype) {

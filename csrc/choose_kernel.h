@@ -29,6 +29,10 @@ Choice choose_kernel(const ForwardProblem& problem, const Architecture& architec
 Choice choose_kernel(const BackwardProblem& problem, const Architecture& architecture,
                      const Constraint& constraint = {});
 
+// Whether one launch for each product should take less than one for both: where no kernel does both
+// well. Never where only one is wanted.
+bool is_faster_apart(const BackwardProblem& problem, const Architecture& architecture);
+
 // Why a family cannot take a problem, such as "I * O = 262144 > 4096"; empty where it can.
 std::string why_not(const ForwardProblem& problem, KernelFamily family,
                     const Architecture& architecture);

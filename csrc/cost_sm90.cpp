@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "cost_model.h"
 #include "cost_parts.h"
@@ -53,12 +54,31 @@ TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks, 
           kExposedUs + kUs * slots / architecture.clock_hz};
 }
 
-// A block's tiles one after another; the producer is at the next one's operands meanwhile. Of two
-// consumers that take turns, one stores while the other multiplies.
-double block_us(const sm90::TileInfo& tile, const TileTime& time, double tiles) {
-  const double tile_us = time.products_us + time.epilogue_us;
-  if (!tile.is_pingpong) return tiles * tile_us;
-  return (tiles - 1) * std::max(time.products_us, tile_us / 2) + tile_us;
+// Of a product's items each cluster takes one at a time.
+struct Items {
+  double count;
+  TileTime time;
+
+  double tile_us() const { return time.products_us + time.epilogue_us; }
+  // Of two consumers that take turns, one stores while the other multiplies.
+  double paced_us(const sm90::TileInfo& tile) const {
+    return tile.is_pingpong ? std::max(time.products_us, tile_us() / 2) : tile_us();
+  }
+};
+
+// A block's tiles one after another; the producer is at the next one's operands meanwhile.
+double block_us(const sm90::TileInfo& tile, const Items& items, double clusters) {
+  const double tiles = std::ceil(items.count / clusters);
+  return (tiles - 1) * items.paced_us(tile) + items.tile_us();
+}
+
+// Of a list of both products' items: what they come to, shared evenly, and half of a short one for
+// those that end last.
+double block_us(const sm90::TileInfo& tile, const Items& one, const Items& other, double clusters) {
+  const double longest = std::max(one.tile_us(), other.tile_us());
+  if (one.count + other.count <= clusters) return longest;
+  const double total = one.count * one.paced_us(tile) + other.count * other.paced_us(tile);
+  return std::max(longest, total / clusters + std::min(one.tile_us(), other.tile_us()) / 2);
 }
 
 // Of a cluster's blocks each reads its own rows, and its share of the weight for all.
@@ -77,13 +97,21 @@ double sm90_us(const Products& products, const Choice& choice, const LaunchPlan&
                const Architecture& architecture) {
   if (plan.launches == 0) return 0;
   const sm90::TileInfo tile = sm90::tile_info(choice.tile, dtype);
-  const Gemm& gemm = products.gemm[kForward];
-  const sm90::TileOrder order = sm90::order_of(gemm, tile, choice.splits[kForward]);
-  const TileTime time = time_of(tile, gemm, order.k_blocks_a_split, dtype, architecture);
-  const int64_t clusters = plan.shape.blocks / plan.shape.cluster;
-  const double tiles_of_a_block = double(ceil_div(order.items, clusters));
-  return kPrologueUs +
-         std::max(block_us(tile, time, tiles_of_a_block), l2_us(tile, order, gemm, architecture));
+  const double clusters = plan.shape.blocks / plan.shape.cluster;
+  Items items[kMaxProducts];
+  int wanted = 0;
+  double of_l2_us = 0;
+  for (int p = 0; p < kMaxProducts; ++p) {
+    const Gemm& gemm = products.gemm[p];
+    if (!is_wanted(gemm)) continue;
+    const sm90::TileOrder order = sm90::order_of(gemm, tile, choice.splits[p]);
+    items[wanted++] = {double(order.items),
+                       time_of(tile, gemm, order.k_blocks_a_split, dtype, architecture)};
+    of_l2_us += l2_us(tile, order, gemm, architecture);
+  }
+  const double of_blocks_us = wanted == 1 ? block_us(tile, items[0], clusters)
+                                          : block_us(tile, items[0], items[1], clusters);
+  return kPrologueUs + std::max(of_blocks_us, of_l2_us);
 }
 
 }  // namespace per_step_dense::cost

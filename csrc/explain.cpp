@@ -253,6 +253,31 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
   return told;
 }
 
+// By a launch for each product: what they have in common, or come to together.
+Explanation explain_apart(const BackwardProblem& problem, const Architecture& architecture) {
+  constexpr KernelFamily kAny = KernelFamily::kAuto;
+  const BackwardParts parts = parts_of(problem);
+  const Explanation input = explain_kernel(parts.grad_input, architecture, kAny),
+                    weight = explain_kernel(parts.grad_weight, architecture, kAny);
+  const auto joined = [](const std::string& one, const std::string& other) {
+    return one == other ? one : one + "+" + other;
+  };
+  const Work work = work_of(problem);
+  Explanation told;
+  told.kernel = joined(input.kernel, weight.kernel);
+  told.flops = work.flops;
+  told.bytes = work.bytes;
+  told.floor_us = floor_us(work, problem.dtype, architecture);
+  told.estimate_us = *input.estimate_us + *weight.estimate_us;
+  told.architecture = input.architecture;
+  told.launches = input.launches + weight.launches;
+  told.workspace_bytes = std::max(input.workspace_bytes, weight.workspace_bytes);
+  told.reason = "a launch for each product, for one of both would take longer: " +
+                reason_for_choice(problem, architecture);
+  told.parts = {input, weight};
+  return told;
+}
+
 template <class Problem>
 void check_family_takes(const Problem& problem, KernelFamily family,
                         const Architecture& architecture) {
@@ -296,8 +321,10 @@ ExplainedCall explain(const Tensor& x, const Tensor& weight, const std::optional
   } else {
     check_family_takes(problems.forward, family, *found);
     call.forward = explain_kernel(problems.forward, *found, family);
-    const KernelFamily of_backward = backward_family(family);
-    if (why_not(problems.backward, of_backward, *found).empty()) {
+    const KernelFamily of_backward = backward_family(family, problems.backward.dtype);
+    if (of_backward == KernelFamily::kAuto && is_faster_apart(problems.backward, *found)) {
+      call.backward = explain_apart(problems.backward, *found);
+    } else if (why_not(problems.backward, of_backward, *found).empty()) {
       call.backward = explain_kernel(problems.backward, *found, of_backward);
     }
   }
@@ -315,7 +342,7 @@ PlannedCall plan_repeatedly(const Tensor& x, const Tensor& weight, std::string_v
   const ForwardProblem problem = problems_of(x, weight, std::nullopt, Activation::kNone).forward;
   const auto plan = [&]() -> PlannedCall {
     const Choice choice = choose_kernel(problem, named);
-    return {choice, plan_of(problem, choice).workspace_bytes};
+    return {choice, plan_of(problem, choice).workspace_bytes, /*goes_apart=*/false};
   };
   PlannedCall call;
   for (int64_t i = 0; i < repeats; ++i) {

@@ -25,6 +25,7 @@ struct Explanation {
   std::optional<double> floor_us, estimate_us;
   std::optional<std::string> architecture;
   std::string reason;
+  std::vector<Explanation> parts;  // of a backward by a launch for each product
 };
 
 struct ExplainedCall {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "choice.h"
+#include "problem.h"
 
 namespace per_step_dense {
 
@@ -27,9 +28,11 @@ inline KernelFamily resolve_kernel(std::string_view name) {
   return family == KernelFamily::kAuto ? kernel_in_force() : family;
 }
 
-// Of a backward whose forward's family this is. sm90 has no gradients yet: the chooser decides.
-constexpr KernelFamily backward_family(KernelFamily family) {
-  return family == KernelFamily::kSm90 ? KernelFamily::kAuto : family;
+// Of a backward whose forward's family this is. In tfloat32 sm90 has no gradient of weight: the
+// chooser decides.
+constexpr KernelFamily backward_family(KernelFamily family, DType dtype) {
+  const bool has_gradients = family != KernelFamily::kSm90 || dtype != DType::kTFloat32;
+  return has_gradients ? family : KernelFamily::kAuto;
 }
 
 // Puts a family in force while it lives.

@@ -64,6 +64,9 @@ py::dict as_dict(const Explanation& told) {
   fields["estimate_us"] = told.estimate_us;
   fields["architecture"] = told.architecture;
   fields["reason"] = told.reason;
+  py::list parts;
+  for (const Explanation& part : told.parts) parts.append(as_dict(part));
+  fields["parts"] = parts;
   return fields;
 }
 

@@ -52,12 +52,16 @@ PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
   }
   Constraint constraint;
   constraint.family = family;
+  if constexpr (kPassOf<Problem> == Pass::kBackward) {
+    if (family == KernelFamily::kAuto && is_faster_apart(problem, architecture))
+      return {{}, 0, /*goes_apart=*/true};
+  }
   const auto [choice, is_second] = choose_kernel_on_device(problem, architecture, constraint);
   if (is_second) {
     TORCH_WARN_ONCE("per_step_dense: the driver cannot describe to sm90's kernels ",
                     text_of(problem, choice), "; that is slower");
   }
-  return {choice, plan_of(problem, choice).workspace_bytes};
+  return {choice, plan_of(problem, choice).workspace_bytes, /*goes_apart=*/false};
 }
 
 template <class Problem>
@@ -210,17 +214,20 @@ BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
   return problem;
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
-                                            const std::optional<Tensor>& weight, bool wants_dbias,
-                                            std::string_view kernel) {
-  const KernelFamily family = backward_family(resolve_kernel(kernel));
-  if (family == KernelFamily::kReference) return composite::backward(dz, x, weight, wants_dbias);
-  check_backward(dz, x, weight);
-  const c10::cuda::CUDAGuard device(dz.device());
+using Gradients = std::tuple<Tensor, Tensor, Tensor>;  // dx, dweight, dbias
+
+// On the device of dz; checked.
+Gradients run_backward(const Tensor& dz, const std::optional<Tensor>& x,
+                       const std::optional<Tensor>& weight, bool wants_dbias, KernelFamily family) {
   const Tensor dz_batch = as_batch(dz), x_batch = x ? as_batch(*x) : Tensor();
   BackwardProblem problem =
       backward_problem(dz_batch, x_batch, weight.value_or(Tensor()), wants_dbias);
-  const PlannedCall call = plan(problem, dz.get_device(), family);
+  const PlannedCall call = plan(problem, dz.get_device(), backward_family(family, problem.dtype));
+  if (call.goes_apart) {
+    const Tensor dx = std::get<0>(run_backward(dz, std::nullopt, weight, false, family));
+    const auto [none, dweight, dbias] = run_backward(dz, x, std::nullopt, wants_dbias, family);
+    return {dx, dweight, dbias};
+  }
   if (call.choice.family == KernelFamily::kAten) return aten::backward(dz, x, weight, wants_dbias);
 
   Tensor dx, dweight, dbias;
@@ -238,6 +245,15 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   }
   launch(problem, call, dz);
   return {dx, dweight, dbias};
+}
+
+Gradients backward(const Tensor& dz, const std::optional<Tensor>& x,
+                   const std::optional<Tensor>& weight, bool wants_dbias, std::string_view kernel) {
+  const KernelFamily family = resolve_kernel(kernel);
+  if (family == KernelFamily::kReference) return composite::backward(dz, x, weight, wants_dbias);
+  check_backward(dz, x, weight);
+  const c10::cuda::CUDAGuard device(dz.device());
+  return run_backward(dz, x, weight, wants_dbias, family);
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -17,6 +17,8 @@ namespace per_step_dense {
 struct PlannedCall {
   Choice choice;
   size_t workspace_bytes = 0;
+  bool goes_apart =
+      false;  // a backward, by a launch for each product, which are calls of their own
 };
 
 namespace detail {

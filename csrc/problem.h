@@ -79,6 +79,19 @@ struct BackwardProblem {
   View2 dbias;    // (T, O)    = dz summed over b, or absent
 };
 
+// A backward by its products: the gradient of x, then that of weight with the bias's.
+struct BackwardParts {
+  BackwardProblem grad_input, grad_weight;
+};
+
+inline BackwardParts parts_of(const BackwardProblem& problem) {
+  BackwardParts parts{problem, problem};
+  parts.grad_input.x = parts.grad_input.dweight = {};
+  parts.grad_input.dbias = {};
+  parts.grad_weight.weight = parts.grad_weight.dx = {};
+  return parts;
+}
+
 // dz = dy * activation'(saved); saved is y or z, as differentiates_from_z() says.
 struct ActivationBackwardProblem {
   int64_t b, t, o;

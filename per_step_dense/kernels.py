@@ -36,7 +36,7 @@ class use_kernel(ContextDecorator):
     """Chooses the family of kernels for the calls of this thread.
 
     A context manager, which nests, or a decorator. A backward keeps its forward's family, wherever
-    it runs (but for ``"sm90"``, which has no gradients yet: the chooser finds another). The op
+    it runs (but for ``"sm90"`` in tf32, which lacks a gradient: the chooser finds another). The op
     itself has the same choice as an argument, ``kernel``, which comes first; inside code that
     torch.compile compiles, it is the bare op's only one.
 

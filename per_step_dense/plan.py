@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -22,7 +23,7 @@ class Plan:
 
     kernel: str
     """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"aten"`` (batched products) or
-    ``"reference"``."""
+    ``"reference"``; of a backward by two of them, ``"sm90+sm80"``."""
 
     tile: str | None
     """Which of the family's compiled tiles, such as ``"64x64"``; where a backward cuts the gradient
@@ -58,7 +59,8 @@ class Plan:
     """Every input read once and every output written once; expanded dimensions count once."""
 
     workspace_bytes: int
-    """Memory for partial sums, freed after the call."""
+    """Memory for partial sums, and for a gradient that has to be copied first, freed after the
+    call."""
 
     floor_us: float | None
     """The least time: flops and bytes at the rates that the GPU reaches, without the launch."""
@@ -76,6 +78,11 @@ class Plan:
     """The plan of all gradients together; None in a backward's own plan, and where the kernel that
     was asked for has no backward of these sizes."""
 
+    parts: tuple[Plan, ...] = ()
+    """Of a backward that is not one launch but one for each product: the plan of the gradient of x,
+    and that of weight's and the bias's. They have the tile, the grid and the splits, this one has
+    not."""
+
     def __str__(self) -> str:
         """A few lines."""
         lines = [self._headline(), f"  work      {self._work()}"]
@@ -89,6 +96,8 @@ class Plan:
         lines += textwrap.wrap(
             self.reason, width=96, initial_indent="  why       ", subsequent_indent=" " * 12
         )
+        for name, part in zip(("gradient of x", "gradient of weight"), self.parts, strict=False):
+            lines.append(f"{name}:\n{textwrap.indent(str(part), '  ')}")
         if self.backward is not None:
             backward = textwrap.indent(str(self.backward), "  ")
             lines.append(f"backward:\n{backward}")
@@ -157,7 +166,12 @@ def explain(
         return _reference_plan(x, weight, bias, arch)
     name = "none" if activation is None else activation
     forward, backward = _ops.compiled.explain(x, weight, bias, name, arch, in_force.name)
-    return Plan(**forward, backward=None if backward is None else Plan(**backward))
+    return replace(_plan(forward), backward=None if backward is None else _plan(backward))
+
+
+def _plan(fields: dict[str, Any]) -> Plan:
+    parts = tuple(_plan(part) for part in fields.pop("parts"))
+    return Plan(**fields, parts=parts)
 
 
 def _reference_plan(x: Tensor, weight: Tensor, bias: Tensor | None, arch: str | None) -> Plan:

@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import per_step_dense as psd
+from bench.precision import float32_products
 from per_step_dense import _ops
 
 if _ops.compiled is None:
@@ -270,16 +271,17 @@ def test_only_the_composite_serves_transforms(transform: Callable[..., Tensor]) 
     )
 
 
-def test_gradients_of_sm90_are_found_by_the_chooser() -> None:
-    args = [
-        torch.empty(shape, dtype=torch.bfloat16, device="meta")
-        for shape in ((512, 8, 512), (8, 512, 512))
-    ]
+def test_gradients_of_sm90_in_tf32_are_found_by_the_chooser() -> None:
+    args = [torch.empty(shape, device="meta") for shape in ((512, 8, 512), (8, 512, 512))]
+    with float32_products("tf32"):
+        with psd.use_kernel("sm90"):
+            plan = psd.explain(*args, arch="sm_90")
+        assert plan.kernel == "sm90"
+        assert plan.backward == psd.explain(*args, arch="sm_90").backward
+    args = [arg.bfloat16() for arg in args]
     with psd.use_kernel("sm90"):
         plan = psd.explain(*args, arch="sm_90")
-    assert plan.kernel == "sm90"
-    assert plan.backward == psd.explain(*args, arch="sm_90").backward
-    assert plan.backward.kernel != "sm90"
+    assert (plan.kernel, plan.backward.kernel) == ("sm90", "sm90")
 
 
 # torch.compile
