@@ -36,7 +36,8 @@ cudaError_t launch(const LaunchRequest& request);
 void* dynamic_shared_memory(size_t bytes, size_t alignment);
 uint32_t shared_address(const void* pointer);
 float load_shared(uint32_t smem);
-void check_global_read(const void* address, size_t bytes);
+void check_global_read(const void* address, size_t bytes);         // by the read-only path
+void check_global_read_of_own(const void* address, size_t bytes);  // of what is then added to
 void check_global_write(const void* address, size_t bytes);
 
 // --- barriers
