@@ -1,6 +1,7 @@
 #include "aten.h"
 
 #include <ATen/ops/add.h>
+#include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
@@ -40,6 +41,23 @@ Tensor preactivation(const Tensor& x, const Tensor& weight, const std::optional<
   Tensor z = at::empty(product.sizes(), product.options());
   at::add_out(z, product, *bias);
   return with_leading_sizes(z, x);
+}
+
+// dz @ weight^T, contiguous.
+Tensor input_gradient(const Tensor& dz, const Tensor& dz_steps, const Tensor& weight) {
+  const Tensor product = at::bmm(dz_steps, permuted(weight, 0, 2, 1));
+  return with_leading_sizes(batch_first(product).contiguous(), dz);
+}
+
+// sum += a b. What is added to float32 is not rounded to 16 bits before.
+void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
+  if (sum.scalar_type() == a.scalar_type()) {
+    sum.baddbmm_(a, b);
+  } else if (a.is_cuda()) {
+    sum.add_(at::bmm(a, b, sum.scalar_type()));
+  } else {
+    sum.baddbmm_(a.to(sum.scalar_type()), b.to(sum.scalar_type()));
+  }
 }
 
 // composite::activate in place, which spares the op a second buffer.
@@ -93,13 +111,25 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   check_backward(dz, x, weight);
   const Tensor dz_batch = as_batch(dz), dz_steps = steps_first(dz_batch);
   Tensor dx, dweight, dbias;
-  if (weight) {
-    const Tensor product = at::bmm(dz_steps, permuted(*weight, 0, 2, 1));
-    dx = with_leading_sizes(batch_first(product).contiguous(), dz);
-  }
+  if (weight) dx = input_gradient(dz, dz_steps, *weight);
   if (x) dweight = at::bmm(permuted(as_batch(*x), 1, 2, 0), dz_steps);
   if (wants_dbias) dbias = dz_batch.sum(0);
   return {dx, dweight, dbias};
+}
+
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight,
+                           const std::optional<Tensor>& dbias) {
+  check_backward_accumulate(dz, x, weight, dweight, dbias);
+  check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  const Tensor dz_batch = as_batch(dz), dz_steps = steps_first(dz_batch);
+  if (dweight) add_product(*dweight, permuted(as_batch(*x), 1, 2, 0), dz_steps);
+  if (dbias) {
+    const at::ScalarType accum = dz.element_size() == 2 ? at::kFloat : dz.scalar_type();
+    dbias->add_(dz_batch.sum(0, /*keepdim=*/false, accum));
+  }
+  return weight ? input_gradient(dz, dz_steps, *weight) : Tensor();
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -8,5 +8,6 @@ namespace per_step_dense::aten {
 ForwardFunction forward;
 ForwardWithPreactivationFunction forward_with_preactivation;
 BackwardFunction backward;
+BackwardAccumulateFunction backward_accumulate;
 ActivationBackwardFunction activation_backward;
 }  // namespace per_step_dense::aten

@@ -1,8 +1,10 @@
 #include "check.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
+#include <initializer_list>
 #include <sstream>
 #include <string>
 
@@ -78,15 +80,50 @@ void check_is_dense(const char* name, const Tensor& tensor) {
                     " must be a dense tensor; got layout ", layout_of(tensor));
 }
 
+void check_is_beside(const char* name, const Tensor& tensor, const char* first_name,
+                     const Tensor& first) {
+  TORCH_CHECK_VALUE(tensor.device() == first.device(), "per_step_dense: ", name,
+                    " must be on the device of ", first_name, ", ", first.device(), "; got ",
+                    tensor.device());
+}
+
 // `first` is the argument, named first_name, that the others have to agree with.
 void check_belongs_to(const char* name, const Tensor& tensor, const char* first_name,
                       const Tensor& first) {
   TORCH_CHECK_TYPE(tensor.scalar_type() == first.scalar_type(), "per_step_dense: ", name,
                    " must have the dtype of ", first_name, ", ", dtype_of(first), "; got ",
                    dtype_of(tensor));
-  TORCH_CHECK_VALUE(tensor.device() == first.device(), "per_step_dense: ", name,
-                    " must be on the device of ", first_name, ", ", first.device(), "; got ",
-                    tensor.device());
+  check_is_beside(name, tensor, first_name, first);
+}
+
+// What is added to, for `dz` that the sums are of.
+void check_is_accumulator(const char* name, const Tensor& tensor, const Tensor& dz) {
+  check_is_dense(name, tensor);
+  const bool has_16_bits = dz.element_size() == 2;
+  TORCH_CHECK_TYPE(tensor.scalar_type() == dz.scalar_type() ||
+                       (has_16_bits && tensor.scalar_type() == at::kFloat),
+                   "per_step_dense: ", name, " must have the dtype of dz, ", dtype_of(dz),
+                   has_16_bits ? ", or float32; got " : "; got ", dtype_of(tensor));
+  check_is_beside(name, tensor, "dz", dz);
+}
+
+struct Named {
+  const char* name;
+  const std::optional<Tensor>& tensor;
+};
+
+void check_memory_of_accumulator(const Named& accumulator, std::initializer_list<Named> others) {
+  if (!accumulator.tensor) return;
+  TORCH_CHECK_VALUE(at::has_internal_overlap(*accumulator.tensor) != at::MemOverlap::Yes,
+                    "per_step_dense: ", accumulator.name,
+                    " must not overlap itself, as expanded tensors do");
+  for (const Named& other : others) {
+    if (!other.tensor) continue;
+    const auto overlap = at::get_overlap_status(*accumulator.tensor, *other.tensor);
+    TORCH_CHECK_VALUE(
+        overlap != at::MemOverlapStatus::Full && overlap != at::MemOverlapStatus::Partial,
+        "per_step_dense: ", accumulator.name, " must not share memory with ", other.name);
+  }
 }
 
 bool is_cuda_family(KernelFamily family) {
@@ -163,6 +200,44 @@ void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
   }
 }
 
+void check_backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                               const std::optional<Tensor>& weight,
+                               const std::optional<Tensor>& dweight,
+                               const std::optional<Tensor>& dbias) {
+  check_backward(dz, x, weight);
+  TORCH_CHECK_VALUE(x.has_value() == dweight.has_value(),
+                    "per_step_dense: x and dweight must be given together; got ",
+                    x ? "x" : "dweight", " alone");
+  const c10::SymInt t = dz.sym_size(-2), o = dz.sym_size(-1);
+  if (dweight) {
+    check_is_accumulator("dweight", *dweight, dz);
+    const c10::SymInt i = x->sym_size(-1);
+    TORCH_CHECK_VALUE(dweight->dim() == 3 && equal(dweight->sym_size(0), t) &&
+                          equal(dweight->sym_size(1), i) && equal(dweight->sym_size(2), o),
+                      "per_step_dense: dweight must be (T, I, O) = (", t, ", ", i, ", ", o,
+                      "); got ", shape_of(*dweight));
+  }
+  if (!dbias) return;
+  check_is_accumulator("dbias", *dbias, dz);
+  TORCH_CHECK_VALUE(
+      dbias->dim() == 2 && equal(dbias->sym_size(0), t) && equal(dbias->sym_size(1), o),
+      "per_step_dense: dbias must be (T, O) = (", t, ", ", o, "); got ", shape_of(*dbias));
+  TORCH_CHECK_TYPE(!dweight || dweight->scalar_type() == dbias->scalar_type(),
+                   "per_step_dense: dbias must have the dtype of dweight, ", dtype_of(*dweight),
+                   "; got ", dtype_of(*dbias));
+}
+
+void check_memory_of_accumulators(const Tensor& dz, const std::optional<Tensor>& x,
+                                  const std::optional<Tensor>& weight,
+                                  const std::optional<Tensor>& dweight,
+                                  const std::optional<Tensor>& dbias) {
+  const std::optional<Tensor> given_dz = dz;
+  const Named inputs[] = {{"dz", given_dz}, {"x", x}, {"weight", weight}};
+  check_memory_of_accumulator({"dweight", dweight}, {inputs[0], inputs[1], inputs[2]});
+  check_memory_of_accumulator({"dbias", dbias},
+                              {inputs[0], inputs[1], inputs[2], {"dweight", dweight}});
+}
+
 void check_activation_backward(const Tensor& dy, const Tensor& saved) {
   check_is_dense("dy", dy);
   check_is_dense("saved", saved);
@@ -180,6 +255,12 @@ void check_kernel_fits_device(KernelFamily kernel, const char* name, const Tenso
   TORCH_CHECK_VALUE(!tensor.is_cuda(), "per_step_dense: use_kernel('", name_of(kernel),
                     "') needs CUDA kernels, and this module was built without them");
 #endif
+}
+
+void refuse_to_transform_accumulation() {
+  TORCH_CHECK_VALUE(false,
+                    "per_step_dense: backward_accumulate cannot serve torch.func transforms or "
+                    "forward-mode AD; backward can");
 }
 
 void check_composite_may_serve(KernelFamily kernel) {

@@ -25,12 +25,29 @@ void check_backward(const at::Tensor& dz,                      // (*, T, O)
                     const std::optional<at::Tensor>& x,        // (*, T, I)
                     const std::optional<at::Tensor>& weight);  // (T, I, O)
 
+// dweight and dbias are added to: in the elements' dtype, or for those of 16 bits in float32.
+void check_backward_accumulate(const at::Tensor& dz,                      // (*, T, O)
+                               const std::optional<at::Tensor>& x,        // (*, T, I)
+                               const std::optional<at::Tensor>& weight,   // (T, I, O)
+                               const std::optional<at::Tensor>& dweight,  // (T, I, O)
+                               const std::optional<at::Tensor>& dbias);   // (T, O)
+
+// The same tensors, where they have memory: what is added to may overlap nothing, as far as torch
+// can tell.
+void check_memory_of_accumulators(const at::Tensor& dz, const std::optional<at::Tensor>& x,
+                                  const std::optional<at::Tensor>& weight,
+                                  const std::optional<at::Tensor>& dweight,
+                                  const std::optional<at::Tensor>& dbias);
+
 void check_activation_backward(const at::Tensor& dy,      // any shape
                                const at::Tensor& saved);  // the shape of dy
 
 // Whether a family that was asked for can take tensors of this device; meta tensors stand for those
 // of any device.
 void check_kernel_fits_device(KernelFamily kernel, const char* name, const at::Tensor& tensor);
+
+// Where torch.func or forward-mode AD come upon what writes into its arguments.
+[[noreturn]] void refuse_to_transform_accumulation();
 
 // Refuses a kernel that was asked for where only the composite can serve.
 void check_composite_may_serve(KernelFamily kernel);

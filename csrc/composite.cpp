@@ -102,6 +102,20 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   return {dx, dweight, dbias};
 }
 
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight,
+                           const std::optional<Tensor>& dbias) {
+  check_backward_accumulate(dz, x, weight, dweight, dbias);
+  check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  if (dweight) {
+    const at::ScalarType dtype = dweight->scalar_type();
+    dweight->add_(at::einsum("...ti,...to->tio", {x->to(dtype), dz.to(dtype)}));
+  }
+  if (dbias) dbias->add_(at::einsum("...to->to", {dz.to(dbias->scalar_type())}));
+  return weight ? at::einsum("...to,tio->...ti", {dz, *weight}).contiguous() : Tensor();
+}
+
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
   const Activation parsed = parse_activation(activation);
   check_activation_backward(dy, saved);
@@ -136,6 +150,12 @@ std::tuple<Tensor, Tensor, Tensor> backward_op(const Tensor& dz, const std::opti
   return backward(dz, x, weight, wants_dbias);
 }
 
+Tensor backward_accumulate_op(const Tensor&, const std::optional<Tensor>&,
+                              const std::optional<Tensor>&, const std::optional<Tensor>&,
+                              const std::optional<Tensor>&, std::string_view) {
+  refuse_to_transform_accumulation();
+}
+
 }  // namespace
 
 }  // namespace per_step_dense::composite
@@ -144,5 +164,6 @@ TORCH_LIBRARY_IMPL(per_step_dense, FuncTorchBatchedDecomposition, m) {
   m.impl("forward", per_step_dense::composite::forward_op);
   m.impl("forward_with_preactivation", per_step_dense::composite::forward_with_preactivation_op);
   m.impl("backward", per_step_dense::composite::backward_op);
+  m.impl("backward_accumulate", per_step_dense::composite::backward_accumulate_op);
   m.impl("activation_backward", per_step_dense::composite::activation_backward);
 }

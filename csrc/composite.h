@@ -10,6 +10,7 @@ namespace per_step_dense::composite {
 ForwardFunction forward;
 ForwardWithPreactivationFunction forward_with_preactivation;
 BackwardFunction backward;
+BackwardAccumulateFunction backward_accumulate;  // not differentiable
 ActivationBackwardFunction activation_backward;
 
 // An activation by itself.

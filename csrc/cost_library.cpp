@@ -43,6 +43,20 @@ double elementwise_us(double elems, DType dtype, const Architecture& architectur
   return pass_us(elems * double(bytes_of(dtype)), architecture);
 }
 
+// In the elements' type cuBLAS reads what it adds to; float32 is written, then added by a pass.
+double accumulation_us(const BackwardProblem& problem, const Architecture& architecture) {
+  const double elems = double(problem.t) * double(problem.i) * double(problem.o);
+  switch (problem.accumulation) {
+    case Accumulation::kOverwrite:
+      return 0;
+    case Accumulation::kAdd:
+      return kUs * elems * double(bytes_of(problem.dtype)) / architecture.bandwidth;
+    case Accumulation::kAddFloat32:
+      break;
+  }
+  return elementwise_us(3 * elems, DType::kFloat32, architecture);
+}
+
 }  // namespace
 
 double library_us(const ForwardProblem& problem, const Architecture& architecture) {
@@ -63,7 +77,8 @@ double library_us(const BackwardProblem& problem, const Architecture& architectu
           elementwise_us(2 * steps * double(problem.i), dtype, architecture);
   }
   if (problem.dweight.data) {
-    us += product_us(grad_weight_product(problem), is_aligned(problem), dtype, architecture);
+    us += product_us(grad_weight_product(problem), is_aligned(problem), dtype, architecture) +
+          accumulation_us(problem, architecture);
   }
   if (problem.dbias.data) us += elementwise_us(steps * double(problem.o), dtype, architecture);
   return us;

@@ -45,6 +45,7 @@ Work work_of(const ForwardProblem& p) {
 
 Work work_of(const BackwardProblem& p) {
   double elems = elems_of(p.dz.data, {p.b, p.t, p.o}, p.dz.stride);
+  double gradient_elems = elems_of(p.dbias.data, {p.t, p.o}, p.dbias.stride);
   double flops = 0;
   if (p.dx.data) {
     elems += elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) +
@@ -52,12 +53,14 @@ Work work_of(const BackwardProblem& p) {
     flops += flops_of(grad_input_product(p));
   }
   if (p.dweight.data) {
-    elems += elems_of(p.x.data, {p.b, p.t, p.i}, p.x.stride) +
-             elems_of(p.dweight.data, {p.t, p.i, p.o}, p.dweight.stride);
+    elems += elems_of(p.x.data, {p.b, p.t, p.i}, p.x.stride);
+    gradient_elems += elems_of(p.dweight.data, {p.t, p.i, p.o}, p.dweight.stride);
     flops += flops_of(grad_weight_product(p));
   }
-  elems += elems_of(p.dbias.data, {p.t, p.o}, p.dbias.stride);
-  return {flops, elems * double(bytes_of(p.dtype))};
+  // What is added to is read as well.
+  const double accesses = p.accumulation == Accumulation::kOverwrite ? 1 : 2;
+  return {flops, elems * double(bytes_of(p.dtype)) +
+                     accesses * gradient_elems * double(bytes_of(dtype_of_parameter_gradients(p)))};
 }
 
 double flops_ceiling(DType dtype, const Architecture& architecture) {

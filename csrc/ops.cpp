@@ -30,6 +30,16 @@ TORCH_LIBRARY(per_step_dense, m) {
       " str kernel=\"auto\") -> (Tensor dx, Tensor dweight, Tensor dbias)",
       tags);
 
+  // The same gradients, of which those of weight and bias are added to what dweight and dbias hold:
+  // of the elements' dtype or, for 16-bit elements, float32, into which sums go unrounded. x is
+  // given where dweight is; dx is overwritten, and undefined without weight. For what accumulates
+  // gradients by itself, below autograd: it has no derivative, and refuses tensors that require
+  // one.
+  m.def(
+      "backward_accumulate(Tensor dz, Tensor? x, Tensor? weight, Tensor(a!)? dweight,"
+      " Tensor(b!)? dbias, str kernel=\"auto\") -> Tensor",
+      tags);
+
   // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.
   m.def("activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor", tags);
 }
@@ -66,6 +76,14 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
                                             std::string_view kernel) {
   static const auto op = find_op<BackwardOp>("per_step_dense::backward");
   return op.call(dz, x, weight, wants_dbias, kernel);
+}
+
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
+                           std::string_view kernel) {
+  static const auto op = find_op<BackwardAccumulateOp>("per_step_dense::backward_accumulate");
+  return op.call(dz, x, weight, dweight, dbias, kernel);
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -1,6 +1,6 @@
 // What the ops look like in C++. Schemas and meaning: ops.cpp.
 //
-// The implementations, which aten.h and composite.h declare, are the same four functions without
+// The implementations, which aten.h and composite.h declare, are the same functions without
 // the choice of a kernel.
 #pragma once
 
@@ -29,6 +29,13 @@ using BackwardFunction = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
     const std::optional<at::Tensor>& weight,  // (T, I, O)
     bool wants_dbias);                        // dx, dweight, dbias; undefined where not wanted
 
+using BackwardAccumulateFunction =
+    at::Tensor(const at::Tensor& dz,                      // (*, T, O)
+               const std::optional<at::Tensor>& x,        // (*, T, I), given where dweight is
+               const std::optional<at::Tensor>& weight,   // (T, I, O)
+               const std::optional<at::Tensor>& dweight,  // (T, I, O), added to
+               const std::optional<at::Tensor>& dbias);   // (T, O), added to; dx, or undefined
+
 using ActivationBackwardFunction = at::Tensor(const at::Tensor& dy,          // any shape
                                               const at::Tensor& saved,       // the shape of dy
                                               std::string_view activation);  // dz, likewise
@@ -46,12 +53,19 @@ using BackwardOp = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
     const at::Tensor& dz, const std::optional<at::Tensor>& x,
     const std::optional<at::Tensor>& weight, bool wants_dbias, std::string_view kernel);
 
+using BackwardAccumulateOp = at::Tensor(const at::Tensor& dz, const std::optional<at::Tensor>& x,
+                                        const std::optional<at::Tensor>& weight,
+                                        const std::optional<at::Tensor>& dweight,
+                                        const std::optional<at::Tensor>& dbias,
+                                        std::string_view kernel);
+
 // The ops as C++ calls them: through the dispatcher, so that autograd, autocast, functorch and
 // tracing see every call.
 namespace ops {
 ForwardOp forward;
 ForwardWithPreactivationOp forward_with_preactivation;
 BackwardOp backward;
+BackwardAccumulateOp backward_accumulate;
 ActivationBackwardFunction activation_backward;
 }  // namespace ops
 

@@ -36,14 +36,20 @@ const Tensor& tensor_or_undefined(const std::optional<Tensor>& tensor) {
   return tensor ? *tensor : undefined;
 }
 
-// A C++ node serves neither functorch's interpreters nor forward-mode AD. Nested tensors are
-// refused by the composite's checks; below it torch would, in words that do not say why.
+// Whether functorch's interpreters or forward-mode AD look on, which a C++ node does not serve.
 template <class... Tensors>
-bool has_to_step_aside(const Tensors&... tensors) {
+bool is_transformed(const Tensors&... tensors) {
   constexpr c10::DispatchKeySet functorch_modes{c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
                                                 c10::DispatchKey::FuncTorchDynamicLayerBackMode};
   return c10::impl::tls_local_dispatch_key_set().included_.has_any(functorch_modes) ||
-         ((torch::autograd::isFwGradDefined(tensors) || tensors.is_nested()) || ...);
+         (torch::autograd::isFwGradDefined(tensors) || ...);
+}
+
+// Nested tensors are refused by the composite's checks; below it torch would, in words that do not
+// say why.
+template <class... Tensors>
+bool has_to_step_aside(const Tensors&... tensors) {
+  return is_transformed(tensors...) || (tensors.is_nested() || ...);
 }
 
 // What the call asks for, settled once: the ops below this one are given the name, and the node
@@ -266,6 +272,34 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   return ops::backward(dz, x, weight, wants_dbias, name_of(family));
 }
 
+// ---- backward_accumulate ------------------------------------------------------------------------
+
+// No node: what is added to has lost what it held.
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
+                           std::string_view kernel) {
+  const KernelFamily family = settle_kernel(kernel);
+  TORCH_CHECK_VALUE(
+      !requires_grad(dz, tensor_or_undefined(x), tensor_or_undefined(weight),
+                     tensor_or_undefined(dweight), tensor_or_undefined(dbias)),
+      "per_step_dense: backward_accumulate is not differentiable; call it under torch.no_grad(), "
+      "or with tensors that do not require gradients");
+  if (is_transformed(dz, tensor_or_undefined(x), tensor_or_undefined(weight),
+                     tensor_or_undefined(dweight), tensor_or_undefined(dbias))) {
+    refuse_to_transform_accumulation();
+  }
+  Tensor dx;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    dx = ops::backward_accumulate(dz, x, weight, dweight, dbias, name_of(family));
+  }
+  for (const auto& written : {dweight, dbias}) {
+    if (written) torch::autograd::impl::bump_version(*written);
+  }
+  return dx;
+}
+
 // ---- activation_backward ------------------------------------------------------------------------
 
 // Only a second differentiation needs its derivative, and ATen has those of every activation.
@@ -284,5 +318,6 @@ TORCH_LIBRARY_IMPL(per_step_dense, Autograd, m) {
   m.impl("forward", per_step_dense::forward);
   m.impl("forward_with_preactivation", per_step_dense::forward_with_preactivation);
   m.impl("backward", per_step_dense::backward);
+  m.impl("backward_accumulate", per_step_dense::backward_accumulate);
   m.impl("activation_backward", per_step_dense::activation_backward);
 }

@@ -41,10 +41,20 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   return run(dz, x, weight, wants_dbias);
 }
 
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
+                           std::string_view kernel) {
+  const auto run =
+      is_reference(kernel, "dz", dz) ? composite::backward_accumulate : aten::backward_accumulate;
+  return run(dz, x, weight, dweight, dbias);
+}
+
 void implement(torch::Library& m) {
   m.impl("forward", forward);
   m.impl("forward_with_preactivation", forward_with_preactivation);
   m.impl("backward", backward);
+  m.impl("backward_accumulate", backward_accumulate);
   m.impl("activation_backward", aten::activation_backward);
 }
 

@@ -40,6 +40,17 @@ View2 input_view2(const Tensor& tensor) {
   return {const_cast<void*>(tensor.const_data_ptr()), {tensor.stride(0), tensor.stride(1)}};
 }
 
+// Of what is added to.
+View3 accumulator_view3(const std::optional<Tensor>& tensor) {
+  if (!tensor) return {};
+  return {tensor->mutable_data_ptr(), {tensor->stride(0), tensor->stride(1), tensor->stride(2)}};
+}
+
+View2 accumulator_view2(const std::optional<Tensor>& tensor) {
+  if (!tensor) return {};
+  return {tensor->mutable_data_ptr(), {tensor->stride(0), tensor->stride(1)}};
+}
+
 // ---- choosing -----------------------------------------------------------------------------------
 
 template <class Problem>
@@ -256,6 +267,56 @@ Gradients backward(const Tensor& dz, const std::optional<Tensor>& x,
   return run_backward(dz, x, weight, wants_dbias, family);
 }
 
+// How sums of `dz` get into `dweight` and `dbias`, whose dtypes agree.
+Accumulation accumulation_of(const Tensor& dz, const std::optional<Tensor>& dweight,
+                             const std::optional<Tensor>& dbias) {
+  const std::optional<Tensor>& gradient = dweight ? dweight : dbias;
+  const bool is_wider = gradient && gradient->scalar_type() != dz.scalar_type();
+  return is_wider ? Accumulation::kAddFloat32 : Accumulation::kAdd;
+}
+
+// On the device of dz; checked.
+Tensor run_backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                               const std::optional<Tensor>& weight,
+                               const std::optional<Tensor>& dweight,
+                               const std::optional<Tensor>& dbias, KernelFamily family) {
+  const Tensor dz_batch = as_batch(dz), x_batch = x ? as_batch(*x) : Tensor();
+  BackwardProblem problem = backward_problem(dz_batch, x_batch, weight.value_or(Tensor()),
+                                             /*wants_dbias=*/dbias.has_value());
+  problem.accumulation = accumulation_of(dz, dweight, dbias);
+  problem.dweight = accumulator_view3(dweight);
+  problem.dbias = accumulator_view2(dbias);
+  const PlannedCall call = plan(problem, dz.get_device(), backward_family(family, problem.dtype));
+  if (call.goes_apart) {
+    run_backward_accumulate(dz, x, std::nullopt, dweight, dbias, family);
+    return std::get<0>(run_backward(dz, std::nullopt, weight, false, family));
+  }
+  if (call.choice.family == KernelFamily::kAten) {
+    return aten::backward_accumulate(dz, x, weight, dweight, dbias);
+  }
+  Tensor dx;
+  if (weight) {
+    dx = at::empty(sizes_with_last(dz, problem.i), dz.options());
+    problem.dx.data = dx.mutable_data_ptr();
+  }
+  launch(problem, call, dz);
+  return dx;
+}
+
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
+                           std::string_view kernel) {
+  const KernelFamily family = resolve_kernel(kernel);
+  if (family == KernelFamily::kReference) {
+    return composite::backward_accumulate(dz, x, weight, dweight, dbias);
+  }
+  check_backward_accumulate(dz, x, weight, dweight, dbias);
+  check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  const c10::cuda::CUDAGuard device(dz.device());
+  return run_backward_accumulate(dz, x, weight, dweight, dbias, family);
+}
+
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
   const Activation parsed = parse_activation(activation);
   check_activation_backward(dy, saved);
@@ -284,5 +345,6 @@ TORCH_LIBRARY_IMPL(per_step_dense, CUDA, m) {
   m.impl("forward", per_step_dense::cuda::forward);
   m.impl("forward_with_preactivation", per_step_dense::cuda::forward_with_preactivation);
   m.impl("backward", per_step_dense::cuda::backward);
+  m.impl("backward_accumulate", per_step_dense::cuda::backward_accumulate);
   m.impl("activation_backward", per_step_dense::cuda::activation_backward);
 }

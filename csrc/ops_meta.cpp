@@ -46,6 +46,15 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   return {dx, dweight, dbias};
 }
 
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
+                           std::string_view kernel) {
+  parse_kernel(kernel);
+  check_backward_accumulate(dz, x, weight, dweight, dbias);
+  return weight ? empty_with_last(dz, weight->sym_size(1)) : Tensor();
+}
+
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
   parse_activation(activation);
   check_activation_backward(dy, saved);
@@ -59,5 +68,6 @@ TORCH_LIBRARY_IMPL(per_step_dense, Meta, m) {
   m.impl("forward", per_step_dense::forward);
   m.impl("forward_with_preactivation", per_step_dense::forward_with_preactivation);
   m.impl("backward", per_step_dense::backward);
+  m.impl("backward_accumulate", per_step_dense::backward_accumulate);
   m.impl("activation_backward", per_step_dense::activation_backward);
 }

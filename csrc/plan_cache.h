@@ -71,6 +71,7 @@ inline PlanKey key_of(const ForwardProblem& problem, int device, KernelFamily fa
 inline PlanKey key_of(const BackwardProblem& problem, int device, KernelFamily family) {
   KeyWriter<32> key;
   add_extents(key, problem, device, family);
+  key.add(int64_t(problem.accumulation));
   for (const View3& view : {problem.dz, problem.x, problem.weight, problem.dx, problem.dweight}) {
     key.add(view);
   }

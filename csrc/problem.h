@@ -66,17 +66,25 @@ struct ForwardProblem {
   View3 z;       // (B, T, O) the value before the activation, or absent
 };
 
+// What becomes of the gradients of weight and bias. Sums are rounded once, after the addition.
+enum class Accumulation : int32_t {
+  kOverwrite,   // they are written, whatever was there
+  kAdd,         // they are added to what is there
+  kAddFloat32,  // likewise, where 16-bit elements have gradients in float32
+};
+
 // The gradients of z = x @ weight + bias, given dz. An absent output is not computed.
 struct BackwardProblem {
   int64_t b, t, i, o;
   DType dtype;
+  Accumulation accumulation;  // of dweight and dbias
   RowRanges rows;
   View3 dz;       // (B, T, O)
   View3 x;        // (B, T, I), read only for dweight
   View3 weight;   // (T, I, O), read only for dx
   View3 dx;       // (B, T, I) = dz @ weight^T, or absent
-  View3 dweight;  // (T, I, O) = x^T @ dz, or absent
-  View2 dbias;    // (T, O)    = dz summed over b, or absent
+  View3 dweight;  // (T, I, O) = x^T @ dz, or += where it accumulates, or absent
+  View2 dbias;    // (T, O)    = dz summed over b, likewise
 };
 
 // A backward by its products: the gradient of x, then that of weight with the bias's.
@@ -90,6 +98,11 @@ inline BackwardParts parts_of(const BackwardProblem& problem) {
   parts.grad_input.dbias = {};
   parts.grad_weight.weight = parts.grad_weight.dx = {};
   return parts;
+}
+
+// Of the elements of dweight and dbias.
+constexpr DType dtype_of_parameter_gradients(const BackwardProblem& problem) {
+  return problem.accumulation == Accumulation::kAddFloat32 ? DType::kFloat32 : problem.dtype;
 }
 
 // dz = dy * activation'(saved); saved is y or z, as differentiates_from_z() says.

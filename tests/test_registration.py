@@ -12,7 +12,13 @@ import per_step_dense as psd
 from per_step_dense import _ops
 
 ops = torch.ops.per_step_dense
-OPS = ["forward", "forward_with_preactivation", "backward", "activation_backward"]
+OPS = [
+    "forward",
+    "forward_with_preactivation",
+    "backward",
+    "backward_accumulate",
+    "activation_backward",
+]
 
 SCHEMAS = {
     "forward": (
@@ -26,6 +32,10 @@ SCHEMAS = {
     "backward": (
         "per_step_dense::backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias, "
         'str kernel="auto") -> (Tensor dx, Tensor dweight, Tensor dbias)'
+    ),
+    "backward_accumulate": (
+        "per_step_dense::backward_accumulate(Tensor dz, Tensor? x, Tensor? weight, "
+        'Tensor(a!)? dweight, Tensor(b!)? dbias, str kernel="auto") -> Tensor'
     ),
     "activation_backward": (
         "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"

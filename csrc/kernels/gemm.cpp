@@ -55,6 +55,7 @@ Gemm grad_weight_product(const BackwardProblem& problem) {
   gemm.b = operand(problem.dz, /*t=*/1, /*row=*/2, /*k=*/0);
   gemm.c = matrix(problem.dweight, /*t=*/0, /*m=*/1, /*n=*/2);
   gemm.column_sums = vector(problem.dbias);
+  gemm.accumulation = problem.accumulation;
   return gemm;
 }
 

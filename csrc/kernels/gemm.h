@@ -30,7 +30,7 @@ struct Vector {
   int64_t stride_t, stride_n;
 };
 
-// c[t] = activation(a[t] b[t] + bias[t])
+// c[t] = activation(a[t] b[t] + bias[t]), or c[t] += a[t] b[t]
 struct Gemm {
   int64_t t, m, n, k;
   RowRanges m_ranges;  // the rows of each step, where they differ; m counts those of all steps
@@ -42,6 +42,7 @@ struct Gemm {
   Vector bias;         // (T, N), or absent
   Vector column_sums;  // (T, N) = b summed over k, or absent
   Activation activation;
+  Accumulation accumulation;  // of c and the column sums
 };
 
 // The products of a problem. One that is not wanted has neither c nor column sums.

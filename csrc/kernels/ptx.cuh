@@ -14,6 +14,12 @@ __device__ __forceinline__ T ld_global_nc(const T* gmem) {
   return __ldg(gmem);
 }
 
+// Of what this thread alone writes later.
+template <class T>
+__device__ __forceinline__ T ld_global(const T* gmem) {
+  return *gmem;
+}
+
 template <class T>
 __device__ __forceinline__ void st_global(T* gmem, T value) {
   *gmem = value;

@@ -1,7 +1,7 @@
 // Adds up the parts of split sums: one thread an element, in steps of the grid.
 //
-//   parts (splits, T, M, N)      p0 + p1 + ... , + bias, activation   ->  c (and z)
-//   column_sum_parts (splits, T, N)   p0 + p1 + ...                   ->  column_sums
+//   parts (splits, T, M, N)      p0 + p1 + ... , + bias, activation   ->  c (and z), or added to c
+//   column_sum_parts (splits, T, N)   p0 + p1 + ...                   ->  column_sums, likewise
 #pragma once
 
 #include "kernels/output.cuh"
@@ -43,7 +43,7 @@ __device__ __forceinline__ void add_up_column_sum(const SplitSum& sum, int64_t e
     total.add(ptx::ld_global_nc(part));
   }
   const int64_t t = element / sum.gemm.n, n = element % sum.gemm.n;
-  ptx::st_global(element_at<Scalar>(sum.gemm.column_sums, t, n), from_accum<Scalar>(total.total()));
+  store_result<Scalar>(sum.gemm, sum.gemm.column_sums, total.total(), t, n);
 }
 
 template <class Scalar>

@@ -39,6 +39,7 @@ class SplitWorkspace {
     const int64_t column_sums = splits * column_sum_part_elems(gemm);
     if (column_sums) sum.column_sum_parts = take(column_sums);
     gemm.activation = Activation::kNone;
+    gemm.accumulation = Accumulation::kOverwrite;
     gemm.bias = {};
     gemm.z = {};
     if (gemm.c.data) gemm.c = {sum.parts, gemm.m * gemm.n, gemm.n, 1};

@@ -1,4 +1,4 @@
-// Storing a thread's neighbouring outputs.
+// A thread's neighbouring outputs: stored, and read before where they are added to.
 #pragma once
 
 #include "kernels/pack.cuh"
@@ -7,12 +7,40 @@
 
 namespace per_step_dense {
 
+template <class Out, int kGroup>
+inline constexpr int kElemsOfVector =
+    kGroup * sizeof(Out) < kVectorBytes ? kGroup : kVectorBytes / int(sizeof(Out));
+
+// Adds to the first `count` values what is stored for them; by whole vectors where alignment
+// allows.
+template <class Out, int kGroup, class Accum>
+__device__ __forceinline__ void add_stored_group(const Out* gmem, int64_t stride,
+                                                 Accum (&values)[kGroup], int64_t count,
+                                                 bool by_vectors) {
+  constexpr int kElems = kElemsOfVector<Out, kGroup>;
+  if (by_vectors && count >= kGroup) {
+#pragma unroll
+    for (int j = 0; j < kGroup; j += kElems) {
+      using Vector = Pack<Out, kElems>;
+      const auto* raw = reinterpret_cast<const typename Vector::Raw*>(gmem + j);
+      const Vector pack = Vector::from_raw(ptx::ld_global(raw));
+#pragma unroll
+      for (int e = 0; e < kElems; ++e) values[j + e] += to_accum(pack.elem[e]);
+    }
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < kGroup; ++j) {
+    if (j < count) values[j] += to_accum(ptx::ld_global(gmem + j * stride));
+  }
+}
+
 // Stores the first `count` of them; all of them by whole vectors where alignment allows.
 template <class Out, int kGroup, class Accum>
 __device__ __forceinline__ void store_group(Out* gmem, int64_t stride,
                                             const Accum (&values)[kGroup], int64_t count,
                                             bool by_vectors) {
-  constexpr int kElems = kGroup * sizeof(Out) < kVectorBytes ? kGroup : kVectorBytes / sizeof(Out);
+  constexpr int kElems = kElemsOfVector<Out, kGroup>;
   if (by_vectors && count >= kGroup) {
 #pragma unroll
     for (int j = 0; j < kGroup; j += kElems) {

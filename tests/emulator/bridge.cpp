@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "choose_kernel.h"
+#include "cost_model.h"
 #include "families.h"
 #include "kernels/activation_backward.h"
+#include "plan_cache.h"
 #include "problem_text.h"
 #include "runtime/fiber.h"
 #include "workspace.h"
@@ -106,8 +108,12 @@ Views views_of(const per_step_dense::BackwardProblem& p) {
   views.add_rows("x", BufferRole::kInput, p.x, p.b, p.i);
   views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
   views.add_rows("dx", BufferRole::kOutput, p.dx, p.b, p.i);
-  views.add("dweight", BufferRole::kOutput, p.dweight, p.t, p.i, p.o);
-  views.add("dbias", BufferRole::kOutput, p.dbias, p.t, p.o);
+  Views gradients(dtype_of_parameter_gradients(p));
+  const bool overwrites = p.accumulation == per_step_dense::Accumulation::kOverwrite;
+  const BufferRole role = overwrites ? BufferRole::kOutput : BufferRole::kAccumulator;
+  gradients.add("dweight", role, p.dweight, p.t, p.i, p.o);
+  gradients.add("dbias", role, p.dbias, p.t, p.o);
+  for (const TensorView& view : gradients.all()) views.add(view);
   return views;
 }
 
@@ -214,6 +220,19 @@ void emulator_forward(const per_step_dense::ForwardProblem* problem, const Kerne
 void emulator_backward(const per_step_dense::BackwardProblem* problem, const KernelRequest* request,
                        size_t schedule, KernelDecision* decision, Report* report) {
   run(*problem, *request, schedule, *decision, *report);
+}
+
+bool emulator_share_a_plan(const per_step_dense::BackwardProblem* one,
+                           const per_step_dense::BackwardProblem* other) {
+  const auto key = [](const per_step_dense::BackwardProblem& problem) {
+    return per_step_dense::detail::key_of(problem, /*device=*/0,
+                                          per_step_dense::KernelFamily::kAuto);
+  };
+  return key(*one) == key(*other);
+}
+
+double emulator_bytes_of(const per_step_dense::BackwardProblem* problem) {
+  return per_step_dense::work_of(*problem).bytes;
 }
 
 void emulator_activation_backward(const per_step_dense::ActivationBackwardProblem* problem,

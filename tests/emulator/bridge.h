@@ -80,6 +80,12 @@ void emulator_backward(const per_step_dense::BackwardProblem* problem,
 void emulator_activation_backward(const per_step_dense::ActivationBackwardProblem* problem,
                                   size_t schedule, emulator::Report* report);
 
+// Whether the plan cache takes one problem for the other; what the cost model counts as read and as
+// written.
+bool emulator_share_a_plan(const per_step_dense::BackwardProblem* one,
+                           const per_step_dense::BackwardProblem* other);
+double emulator_bytes_of(const per_step_dense::BackwardProblem* problem);
+
 // The example kernels.
 void emulator_mma_sync_gemm(const per_step_dense::example::GemmProblem* problem, size_t schedule,
                             emulator::Report* report);

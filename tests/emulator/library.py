@@ -69,6 +69,8 @@ class Library:
         self._library.emulator_behaviour_name.restype = ctypes.c_char_p
         self._library.emulator_family_name.restype = ctypes.c_char_p
         self._library.emulator_tile_facts.restype = ctypes.c_bool
+        self._library.emulator_share_a_plan.restype = ctypes.c_bool
+        self._library.emulator_bytes_of.restype = ctypes.c_double
         self._library.emulator_struct_bytes.restype = ctypes.c_size_t
         self._library.emulator_schedule_count.restype = ctypes.c_size_t
         self._check_structs()
@@ -140,21 +142,32 @@ class Library:
         rows: Rows | None = None,
         tf32: bool = False,
         outputs: str = "contiguous",
+        added_to: tuple[torch.Tensor, torch.Tensor] | None = None,
         schedule: int | str = 0,
         **wishes: Any,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """dx, dweight, dbias; None where the mask says that it is not wanted."""
+        """dx, dweight, dbias; None where the mask says that it is not wanted.
+
+        With `added_to`, dweight and dbias are added to copies of these two, of the dtype of dz or
+        of float32.
+        """
         t, i, o = weight.shape
-        shapes = (x.shape, (t, i, o), (t, o))
+        dtype = dz.dtype if added_to is None else added_to[0].dtype
         results = [
-            GuardedOutput(shape, dz.dtype, outputs) if wanted else None
-            for shape, wanted in zip(shapes, mask, strict=True)
+            GuardedOutput(shape, own_dtype, outputs) if wanted else None
+            for shape, own_dtype, wanted in zip(
+                (x.shape, (t, i, o), (t, o)), (dz.dtype, dtype, dtype), mask, strict=True
+            )
         ]
         dx, dweight, dbias = (_tensor(result) for result in results)
+        for gradient, old in zip((dweight, dbias), added_to or (), strict=False):
+            if gradient is not None:
+                gradient.copy_(old)
         ranges = _ranges(rows)
         problem = structs.BackwardProblem(
             *(x.shape[0], t, i, o),
             structs.dtype_index(dz.dtype, tf32),
+            structs.accumulation(dz.dtype, None if added_to is None else dtype),
             structs.row_ranges(*ranges),
             *map(structs.view3, (_with_steps(dz), _with_steps(x), weight)),
             *map(structs.view3, (_with_steps(dx), dweight)),
@@ -162,6 +175,14 @@ class Library:
         )
         self._run_chosen("emulator_backward", problem, wishes, schedule=schedule, outputs=results)
         return dx, dweight, dbias
+
+    def share_a_plan(self, one: structs.BackwardProblem, other: structs.BackwardProblem) -> bool:
+        """Whether the plan cache takes one for the other."""
+        return bool(self._library.emulator_share_a_plan(ctypes.byref(one), ctypes.byref(other)))
+
+    def bytes_of(self, problem: structs.BackwardProblem) -> float:
+        """What the cost model counts as read and written."""
+        return float(self._library.emulator_bytes_of(ctypes.byref(problem)))
 
     def activation_backward(
         self,

@@ -41,6 +41,7 @@ class BackwardProblem(ctypes.Structure):
     _fields_ = (
         *_EXTENTS,
         ("dtype", ctypes.c_int32),
+        ("accumulation", ctypes.c_int32),
         ("rows", RowRanges),
         ("dz", View3),
         ("x", View3),
@@ -180,10 +181,19 @@ DTYPES = {
 }
 TFLOAT32 = 4
 
+OVERWRITE, ADD, ADD_FLOAT32 = range(3)  # Accumulation of csrc/problem.h
+
 
 def dtype_index(dtype: torch.dtype, tf32: bool = False) -> int:
     """With `tf32`, products of float32 may round to tfloat32."""
     return TFLOAT32 if tf32 and dtype == torch.float32 else DTYPES[dtype]
+
+
+def accumulation(dtype: torch.dtype, gradients: torch.dtype | None) -> int:
+    """Of operands of a dtype into gradients of another, that are added to where it is not None."""
+    if gradients is None:
+        return OVERWRITE
+    return ADD if gradients == dtype else ADD_FLOAT32
 
 
 def row_ranges(begin: torch.Tensor | None, count: torch.Tensor | None) -> RowRanges:

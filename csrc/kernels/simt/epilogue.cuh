@@ -1,4 +1,4 @@
-// What becomes of a finished tile: bias, activation, stores.
+// What becomes of a finished tile: bias, activation, what is added to, stores.
 #pragma once
 
 #include "kernels/activation.cuh"
@@ -7,7 +7,7 @@
 
 namespace per_step_dense::simt {
 
-// Out is the accumulator's type where the outputs are parts of a split sum, else the operands'.
+// Out is what the outputs are stored as: the accumulator's type or the operands'.
 template <class Out, class Config, class Product>
 class TileStore {
   using Accum = typename Config::Accum;
@@ -68,8 +68,13 @@ class TileStore {
 #pragma unroll
       for (int e = 0; e < kGroup; ++e) values[e] = activate(gemm.activation, values[e]);
     }
-    store_group(element_of(gemm.c, m, n), gemm.c.stride_n, values, count,
-                tiled_.stores_groups_of_c);
+    Out* const c = element_of(gemm.c, m, n);
+    if constexpr (Product::kAccumulates) {
+      if (gemm.accumulation != Accumulation::kOverwrite) {
+        add_stored_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
+      }
+    }
+    store_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
   }
 
   const TiledGemm& tiled_;

@@ -19,7 +19,7 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
   Accumulators<Config> accum{};
   ColumnSums<Config> columns;
   mainloop(tiled, at, outputs, smem, accum, columns);
-  if (tiled.is_split) {
+  if (tiled.stores_accum) {
     TileStore<Accum, Config, Product>(tiled, at, outputs).store(accum);
   } else {
     TileStore<typename Config::Scalar, Config, Product>(tiled, at, outputs).store(accum);

@@ -1,5 +1,5 @@
 // What becomes of a finished tile: through shared memory, so that rows are stored by whole vectors;
-// bias, activation, stores.
+// bias, activation, what is added to, stores.
 #pragma once
 
 #include "kernels/activation.cuh"
@@ -58,8 +58,8 @@ class StagedSums {
   float* sums_;
 };
 
-// Out is float where the outputs are parts of a split sum, else the operands' type. A thread stores
-// a unit of 8 columns of every kRowsAtATime-th row.
+// Out is what the outputs are stored as: float or the operands' type. A thread stores a unit of 8
+// columns of every kRowsAtATime-th row.
 template <class Out, class Config>
 class TileStore {
   using Scalar = typename Config::Scalar;
@@ -115,8 +115,13 @@ class TileStore {
 #pragma unroll
       for (int e = 0; e < kUnit; ++e) values[e] = activate(gemm.activation, values[e]);
     }
-    store_group(element_of(gemm.c, m, n), gemm.c.stride_n, values, count,
-                tiled_.stores_groups_of_c);
+    Out* const c = element_of(gemm.c, m, n);
+    if constexpr (Config::Product::kAccumulates) {
+      if (gemm.accumulation != Accumulation::kOverwrite) {
+        add_stored_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
+      }
+    }
+    store_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
   }
 
   const TiledGemm& tiled_;

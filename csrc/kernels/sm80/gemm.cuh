@@ -39,7 +39,7 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
   StagedSums<Config> sums(smem);
   sums.write(accum, warp);
   __syncthreads();
-  if (tiled.is_split) {
+  if (tiled.stores_accum) {
     TileStore<float, Config>(tiled, smem.at).store(sums);
   } else {
     TileStore<typename Config::Scalar, Config>(tiled, smem.at).store(sums);

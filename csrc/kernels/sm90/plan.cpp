@@ -143,6 +143,7 @@ std::string why_not(const BackwardProblem& problem) {
   const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
   if (!no_tensor_cores.empty()) return no_tensor_cores;
   if (!has_16_bits(problem.dtype)) return "sm90 computes no gradients in tfloat32";
+  if (problem.accumulation != Accumulation::kOverwrite) return "sm90 adds to no gradient yet";
   if (problem.rows.begin) return "sm90 needs every step to have all rows";
   if (problem.dx.data && problem.o == 0) return "sm90 needs terms to add up: O = 0";
   if ((problem.dweight.data || problem.dbias.data) && problem.b == 0)

@@ -14,11 +14,11 @@ __device__ __forceinline__ void store_column_sum(const TiledGemm& tiled, const C
   using Scalar = typename Config::Scalar;
   const Vector& to = tiled.gemm.column_sums;
   const int64_t offset = at.t * to.stride_t + n * to.stride_n;
-  if (tiled.is_split) {
-    ptx::st_global(static_cast<Accum*>(to.data) + at.split * tiled.column_sum_part_elems + offset,
-                   sum);
+  if (tiled.stores_accum) {
+    const int64_t part = at.split * tiled.column_sum_part_elems;
+    store_element(tiled.gemm.accumulation, static_cast<Accum*>(to.data) + part + offset, sum);
   } else {
-    ptx::st_global(static_cast<Scalar*>(to.data) + offset, from_accum<Scalar>(sum));
+    store_element(tiled.gemm.accumulation, static_cast<Scalar*>(to.data) + offset, sum);
   }
 }
 

@@ -7,18 +7,19 @@ namespace per_step_dense::tiled {
 // memory: along k, or along its rows (m of A, n of B).
 enum class Major { kK, kRow };
 
-// Only the forward has a bias, a pre-activation and an activation.
+// Only the forward has a bias, a pre-activation and an activation; only what sums over rows is
+// added to what is there.
 struct Forward {
   static constexpr Major kMajorA = Major::kK, kMajorB = Major::kRow;
-  static constexpr bool kActivates = true;
+  static constexpr bool kActivates = true, kAccumulates = false;
 };
 struct GradInput {
   static constexpr Major kMajorA = Major::kK, kMajorB = Major::kK;
-  static constexpr bool kActivates = false;
+  static constexpr bool kActivates = false, kAccumulates = false;
 };
 struct GradWeight {
   static constexpr Major kMajorA = Major::kRow, kMajorB = Major::kRow;
-  static constexpr bool kActivates = false;
+  static constexpr bool kActivates = false, kAccumulates = true;
 };
 
 }  // namespace per_step_dense::tiled

@@ -72,6 +72,7 @@ class Tiler {
     if (!is_wanted(gemm)) return tiled;
     const int64_t bytes = bytes_of(dtype_);
     tiled.gemm = gemm;
+    tiled.stores_accum = gemm.accumulation == Accumulation::kAddFloat32;
     tiled.gemm.a = with_harmless_strides(gemm.a, gemm.t, gemm.m, gemm.k, Product::kMajorA);
     tiled.gemm.b = with_harmless_strides(gemm.b, gemm.t, gemm.n, gemm.k, Product::kMajorB);
     tiled.access_a = access(tiled.gemm.a, Product::kMajorA, bytes, shape.realigns);
@@ -92,13 +93,13 @@ class Tiler {
     tiled.terms = k_tiles_a_split * shape.k;
     tiled.tiles = matrices * tiled.tiles_m * tiled.tiles_n * used_splits;
     if (used_splits > 1 && tiled.tiles > 0) {
-      tiled.is_split = true;
       tiled.part_elems = part_elems(gemm);
       tiled.column_sum_part_elems = column_sum_part_elems(gemm);
       sum = workspace_.leave_parts(tiled.gemm, used_splits);
+      tiled.stores_accum = true;
     }
 
-    const int64_t stored_bytes = tiled.is_split ? accum_bytes_of(dtype_) : bytes;
+    const int64_t stored_bytes = tiled.stores_accum ? accum_bytes_of(dtype_) : bytes;
     const int64_t group = shape.store_elems;
     tiled.stores_groups_of_c = stores_groups(tiled.gemm.c, group * stored_bytes, stored_bytes);
     tiled.stores_groups_of_z = stores_groups(tiled.gemm.z, group * bytes, bytes);

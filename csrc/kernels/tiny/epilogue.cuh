@@ -1,7 +1,9 @@
-// What becomes of a thread's sums: bias, activation and stores, or parts of a split sum.
+// What becomes of a thread's sums: what is added to, bias, activation and stores, or parts of a
+// split sum.
 #pragma once
 
 #include "kernels/output.cuh"
+#include "kernels/store_group.cuh"
 #include "kernels/tiny/place.cuh"
 #include "kernels/tiny/sums.cuh"
 #include "kernels/tiny/vector.cuh"
@@ -54,7 +56,7 @@ __device__ __forceinline__ void store_row(const Item& item, const Place& place, 
   using Accum = typename Config::Accum;
   const Gemm& gemm = item.gemm;
   const int columns = item.n - place.n;
-  if (item.is_split) {
+  if (item.stores_accum) {
     store_columns<Accum>(gemm.c, place.split * item.part_elems, place, m, columns,
                          item.stores_vectors_of_c, values);
     return;
@@ -75,16 +77,34 @@ __device__ __forceinline__ void store_column_sums(const Item& item, const Place&
   using Scalar = typename Config::Scalar;
   using Accum = typename Config::Accum;
   const Vector& sums = item.gemm.column_sums;
+  const Accumulation accumulation = item.gemm.accumulation;
 #pragma unroll
   for (int j = 0; j < Config::kColumns; ++j) {
     const int n = place.n + j;
     if (n >= item.n) break;
-    if (item.is_split) {
-      ptx::st_global(element_at<Accum>(sums, place.t, n) + place.split * item.column_sum_part_elems,
-                     totals.column[j]);
+    if (item.stores_accum) {
+      Accum* const part =
+          element_at<Accum>(sums, place.t, n) + place.split * item.column_sum_part_elems;
+      store_element(accumulation, part, totals.column[j]);
     } else {
-      ptx::st_global(element_at<Scalar>(sums, place.t, n), from_accum<Scalar>(totals.column[j]));
+      store_element(accumulation, element_at<Scalar>(sums, place.t, n), totals.column[j]);
     }
+  }
+}
+
+// The rows of c that a slice stores get what is there added to them, all of them at once, so that
+// one wait serves all. Out is what they are stored as.
+template <class Out, class Config>
+__device__ __forceinline__ void add_stored_rows(const Item& item, const Place& place, int slices,
+                                                Totals<Config>& totals) {
+  const Matrix& c = item.gemm.c;
+#pragma unroll
+  for (int row = 0; row < kRows; ++row) {
+    const bool is_own = (row & (slices - 1)) == place.slice;
+    if (!is_own || place.m + row >= item.m) continue;
+    const Out* gmem = element_at<Out>(c, place.t, place.m + row, place.n);
+    add_stored_group(gmem, c.stride_n, totals.product[row], item.n - place.n,
+                     item.stores_vectors_of_c);
   }
 }
 
@@ -92,6 +112,13 @@ __device__ __forceinline__ void store_column_sums(const Item& item, const Place&
 template <class Config>
 __device__ __forceinline__ void store(const Item& item, const Place& place, int slices,
                                       const Bias<Config>& bias, Totals<Config>& totals) {
+  if (item.gemm.accumulation != Accumulation::kOverwrite) {
+    if (item.stores_accum) {
+      add_stored_rows<typename Config::Accum>(item, place, slices, totals);
+    } else {
+      add_stored_rows<typename Config::Scalar>(item, place, slices, totals);
+    }
+  }
   // A loop and not a sequence, or the activations' code would be there once a row: the row whose
   // turn it is moves to where the registers' names are known.
 #pragma unroll 1

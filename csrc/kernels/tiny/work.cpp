@@ -70,15 +70,16 @@ class Cutter {
   Item split(const Gemm& gemm, int splits, SplitSum& sum) {
     Item item{};
     item.gemm = gemm;
+    item.stores_accum = gemm.accumulation == Accumulation::kAddFloat32;
     const int64_t chunks = ceil_div(gemm.k, tile_.chunk);
     const int64_t terms = ceil_div(chunks, std::max(splits, 1)) * tile_.chunk;
     item.splits = static_cast<int32_t>(terms < gemm.k ? ceil_div(gemm.k, terms) : 1);
     item.terms = static_cast<int32_t>(std::min(terms, gemm.k));
     if (item.splits > 1 && is_wanted(gemm)) {
-      item.is_split = true;
       item.part_elems = part_elems(gemm);
       item.column_sum_part_elems = column_sum_part_elems(gemm);
       sum = workspace_.leave_parts(item.gemm, item.splits);
+      item.stores_accum = true;
     }
     return item;
   }
@@ -90,7 +91,7 @@ class Cutter {
     item.k = static_cast<int32_t>(gemm.k);
     if (gemm.m == 0) lend_operand(item.gemm);
     item.layout = layout(gemm);
-    const int64_t stored_bytes = item.is_split ? accum_bytes_ : element_bytes_;
+    const int64_t stored_bytes = item.stores_accum ? accum_bytes_ : element_bytes_;
     item.stores_vectors_of_c = stores_vectors(gemm, gemm.c, stored_bytes) &&
                                item.part_elems * stored_bytes % kVectorBytes == 0;
     item.stores_vectors_of_z = stores_vectors(gemm, gemm.z, element_bytes_);

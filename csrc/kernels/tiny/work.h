@@ -48,7 +48,9 @@ struct Item {
   int32_t splits;         // blocks that share it
   int32_t terms;          // of the sum over k that a split adds up
 
-  bool is_split;
+  // c and the column sums have the accumulator's type, not the operands': parts of split sums, or
+  // float32 that is added to.
+  bool stores_accum;
   int64_t part_elems, column_sum_part_elems;  // from one split's parts to the next's
 };
 

@@ -6,6 +6,7 @@ the sources; where a source changes, its quotation here changes with it, or plan
 
 from __future__ import annotations
 
+from .accumulation import ACCUMULATION_FAULTS
 from .common import ONE_BLOCK, Fault
 from .examples import EXAMPLE_FAULTS
 from .row_ranges import ROW_RANGE_FAULTS
@@ -26,6 +27,7 @@ PACKAGE_FAULTS = {
     **SM90_TF32_FAULTS,
     **ROW_RANGE_FAULTS,
     **SHARED_FAULTS,
+    **ACCUMULATION_FAULTS,
 }
 
 __all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]

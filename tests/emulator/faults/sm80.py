@@ -52,9 +52,9 @@ PIPELINE_FAULTS: dict[str, Fault] = {
             Mutation(GEMM, "  if (threadIdx.x == 0) smem.at = at;\n", ""),
             Mutation(
                 GEMM,
-                "  __syncthreads();\n  if (tiled.is_split) {",
+                "  __syncthreads();\n  if (tiled.stores_accum) {",
                 "  __syncthreads();\n  if (threadIdx.x == 127) smem.at = at;\n"
-                "  if (tiled.is_split) {",
+                "  if (tiled.stores_accum) {",
             ),
         ),
     ),
@@ -329,7 +329,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         "TileStore<typename Config::Scalar, Config>",
     ),
     "sm80: a whole sum is stored as a part": fault(
-        "sm80 forward", GEMM, "if (tiled.is_split)", "if (true)"
+        "sm80 forward", GEMM, "if (tiled.stores_accum)", "if (true)"
     ),
 }
 

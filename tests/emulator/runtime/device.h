@@ -43,7 +43,8 @@ Value load_shared(uint32_t smem) {
   std::memcpy(&value, address_to_read(smem, sizeof value), sizeof value);
   return value;
 }
-void check_global_read(const void* address, size_t bytes);
+void check_global_read(const void* address, size_t bytes);         // by the read-only path
+void check_global_read_of_own(const void* address, size_t bytes);  // of what is then added to
 void check_global_write(const void* address, size_t bytes);
 
 // --- barriers

@@ -16,6 +16,7 @@ constexpr uint8_t kWritable = 2;
 constexpr uint8_t kOnce = 4;         // an output's: one write in a launch
 constexpr uint8_t kWritten = 8;      // in any launch
 constexpr uint8_t kWrittenNow = 16;  // in this launch
+constexpr uint8_t kAddedTo = 32;     // an accumulator's: readable by the thread that adds to it
 
 // Of `bytes` states; `bytes` if all are readable and stay as they are. Eight at a time, since every
 // load comes here.
@@ -40,8 +41,14 @@ uint8_t initial_state(BufferRole role) {
       return kWritable | kOnce;
     case BufferRole::kWorkspace:
       return kWritable;  // readable once written
+    case BufferRole::kAccumulator:
+      return kWritable | kOnce | kAddedTo;
   }
   return 0;
+}
+
+bool is_result(BufferRole role) {
+  return role == BufferRole::kOutput || role == BufferRole::kAccumulator;
 }
 
 bool is_empty(const TensorView& view) {
@@ -107,7 +114,7 @@ void GlobalMemory::finish_registration() {
 void GlobalMemory::open(const TensorView& view) {
   const uint8_t state = initial_state(view.role);
   const auto conflicts = [&](uint8_t earlier) {
-    return earlier != 0 && (earlier != state || view.role == BufferRole::kOutput);
+    return earlier != 0 && (earlier != state || is_result(view.role));
   };
   for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
     Buffer& buffer = *buffer_of(address, bytes);
@@ -160,6 +167,17 @@ void GlobalMemory::check_read(const void* pointer, size_t bytes) {
   const uint8_t* const states = &buffer->state[address - buffer->begin];
   const size_t byte = first_unreadable(states, bytes);
   if (byte < bytes) fail_read(address + byte, bytes, states[byte]);
+}
+
+void GlobalMemory::check_read_of_own(const void* pointer, size_t bytes) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const Buffer* buffer = buffer_of(address, bytes);
+  if (buffer == nullptr) fail_read(address, bytes, 0);
+  const uint8_t* const states = &buffer->state[address - buffer->begin];
+  for (size_t byte = 0; byte < bytes; ++byte) {
+    const bool is_old = (states[byte] & kAddedTo) != 0 && (states[byte] & kWritten) == 0;
+    if (!is_old) fail_read(address + byte, bytes, states[byte]);
+  }
 }
 
 void GlobalMemory::check_write(const void* pointer, size_t bytes) {
@@ -234,7 +252,7 @@ void GlobalMemory::fail_write(uintptr_t address, size_t bytes, uint8_t state) co
 bool GlobalMemory::find_unwritten(Element& element) const {
   bool found = false;
   for (const TensorView& view : views_) {
-    if (view.role != BufferRole::kOutput || found) continue;
+    if (!is_result(view.role) || found) continue;
     for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t i, int64_t j, int64_t k) {
       const auto buffer = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) {
         return address >= b.begin && address < b.end;
@@ -255,6 +273,11 @@ void check_global_read(const void* address, size_t bytes) {
   GlobalMemory& memory = this_session().memory;
   memory.check_alignment(address, bytes, "read");
   memory.check_read(address, bytes);
+}
+void check_global_read_of_own(const void* address, size_t bytes) {
+  GlobalMemory& memory = this_session().memory;
+  memory.check_alignment(address, bytes, "read");
+  memory.check_read_of_own(address, bytes);
 }
 void check_global_write(const void* address, size_t bytes) {
   GlobalMemory& memory = this_session().memory;

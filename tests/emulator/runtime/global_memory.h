@@ -13,6 +13,9 @@ enum class BufferRole : int32_t {
   // Read and written, but read only after another launch has written it: loads take the read-only
   // path, and blocks do not wait for each other.
   kWorkspace,
+  // As an output; but until it is written, it may be read as what is added to: not by the read-only
+  // path.
+  kAccumulator,
 };
 
 // A tensor with at most three dimensions; an absent one has extent 1. Strides count elements and
@@ -36,6 +39,7 @@ class GlobalMemory {
   // A rule for what threads load and store; engines have rules of their own.
   void check_alignment(const void* address, size_t bytes, const char* access) const;
   void check_read(const void* address, size_t bytes);
+  void check_read_of_own(const void* address, size_t bytes);
   void check_write(const void* address, size_t bytes);
 
   // The first output element that nobody wrote; null when there is none.

@@ -119,6 +119,30 @@ def backward_of_rows(
     return wrong_backward(library, schedule, dz, x, weight, **wishes)
 
 
+def accumulation_of_rows(
+    library: Library,
+    schedule: str,
+    dtype: torch.dtype,
+    sizes: tuple[int, int, int],
+    *,
+    into: torch.dtype,
+    **wishes: Any,
+) -> str:
+    """dweight and dbias are added to what is there, of another dtype."""
+    b, i, o = sizes
+    new, old = New(dtype), New(into)
+    dz, x, added_to = new(b, 2, o), new(b, 2, i), (old(2, i, o), old(2, o))
+    _, dweight, dbias = library.backward(
+        dz, x, new(2, i, o), (False, True, True), added_to=added_to, schedule=schedule, **wishes
+    )
+    assert dweight is not None and dbias is not None
+    if not is_close(dbias, added_to[1].double() + dz.double().sum(0)):
+        return "dbias is wrong"
+    dz, x = (as_multiplied(operand, **wishes) for operand in (dz, x))
+    exact = added_to[0].double() + torch.einsum("bti,bto->tio", x, dz)
+    return "" if is_close(dweight, exact) else "dweight is wrong"
+
+
 def forward_misaligned(library: Library, schedule: str, **wishes: Any) -> str:
     """Strides that allow copies of 16 bytes, at an address that does not."""
     new = New(torch.float32)

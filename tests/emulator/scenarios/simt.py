@@ -9,6 +9,7 @@ import torch
 
 from .runs import (
     Scenario,
+    accumulation_of_rows,
     backward_of_rows,
     backward_of_windows,
     forward_misaligned,
@@ -59,6 +60,30 @@ SIMT_SCENARIOS: dict[str, Scenario] = {
     ),
     "split backward": partial(
         backward_of_rows, dtype=torch.bfloat16, sizes=(150, 40, 70), pitch=8, **SMALL, splits=(2, 3)
+    ),
+    "accumulation": partial(
+        accumulation_of_rows,
+        dtype=torch.float32,
+        sizes=(35, 37, 37),
+        into=torch.float32,
+        **SMALL,
+        splits=UNSPLIT,
+    ),
+    "accumulation of 16 bits in float32": partial(
+        accumulation_of_rows,
+        dtype=torch.bfloat16,
+        sizes=(35, 37, 40),
+        into=torch.float32,
+        **SMALL,
+        splits=UNSPLIT,
+    ),
+    "split accumulation": partial(
+        accumulation_of_rows,
+        dtype=torch.bfloat16,
+        sizes=(150, 40, 37),
+        into=torch.float32,
+        **SMALL,
+        splits=(1, 3),
     ),
     "long sums": partial(long_sums, **SMALL, splits=UNSPLIT),
     "forward of few rows": partial(

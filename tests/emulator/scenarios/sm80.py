@@ -13,6 +13,7 @@ from ..library import Library
 from .runs import (
     New,
     Scenario,
+    accumulation_of_rows,
     as_multiplied,
     backward_of_rows,
     backward_of_windows,
@@ -137,6 +138,12 @@ PRODUCT_SCENARIOS: dict[str, Scenario] = {
     "sm80 backward by narrow tiles": _rows(backward_of_rows, NARROW, TF32, (140, 40, 70), 4),
     "sm80 split forward": _rows(forward_of_rows, SMALL, HALF, (35, 149, 37), 8, splits=(3, 1)),
     "sm80 split backward": _rows(backward_of_rows, SMALL, HALF, (150, 40, 70), 8, splits=(2, 3)),
+    "sm80 accumulation": _of_sm80(
+        accumulation_of_rows, SMALL, dtype=HALF, sizes=(70, 75, 69), into=torch.float32
+    ),
+    "sm80 split accumulation": _of_sm80(
+        accumulation_of_rows, SMALL, (1, 3), dtype=HALF, sizes=(150, 40, 72), into=HALF
+    ),
     "sm80 long column sums": _of_sm80(long_column_sums, LARGE),
 }
 PACKED_SCENARIOS: dict[str, Scenario] = {

@@ -10,6 +10,7 @@ import torch
 
 from .runs import (
     Scenario,
+    accumulation_of_rows,
     backward_of_rows,
     forward_misaligned,
     forward_of_odd_steps,
@@ -56,6 +57,18 @@ TINY_SCENARIOS: dict[str, Scenario] = {
     "tiny split forward": WIDE(forward_of_rows, torch.float32, (9, 75, 20), pitch=4, splits=(3, 1)),
     "tiny split backward": NARROW_SLICED(
         backward_of_rows, torch.bfloat16, (150, 20, 30), pitch=2, splits=(2, 3)
+    ),
+    "tiny accumulation": WIDE(
+        accumulation_of_rows, torch.bfloat16, (13, 16, 24), into=torch.float32
+    ),
+    "tiny accumulation by warps": NARROW_SLICED(
+        accumulation_of_rows, torch.float32, (300, 8, 12), into=torch.float32
+    ),
+    "tiny accumulation of odd rows": NARROW(
+        accumulation_of_rows, torch.float32, (13, 19, 11), into=torch.float32
+    ),
+    "tiny split accumulation": NARROW_SLICED(
+        accumulation_of_rows, torch.float16, (150, 20, 30), into=torch.float16, splits=(1, 3)
     ),
     "tiny long sums": NARROW(long_sums),
 }

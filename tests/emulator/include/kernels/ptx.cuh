@@ -17,6 +17,12 @@ T ld_global_nc(const T* gmem) {
 }
 
 template <class T>
+T ld_global(const T* gmem) {
+  ::emulator::check_global_read_of_own(gmem, sizeof(T));
+  return *gmem;
+}
+
+template <class T>
 void st_global(T* gmem, T value) {
   ::emulator::check_global_write(gmem, sizeof(T));
   *gmem = value;
