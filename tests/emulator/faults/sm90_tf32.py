@@ -60,7 +60,7 @@ WEIGHT_FAULTS: dict[str, Fault] = {
         FORWARD, MAINLOOP, "reader_(first_column<Config>(consumer))", "reader_(0)"
     ),
     "sm90 tf32: x is cut instead of rounded": fault(
-        FORWARD, SM90 + "boxes.cpp", "boxes.x.dtype = problem.dtype;", ""
+        FORWARD, SM90 + "boxes.cpp", "boxes.a.dtype = problem.dtype;", ""
     ),
     "sm90 tf32: maps of tfloat32 are those of float32": fault(
         FORWARD,
@@ -163,7 +163,7 @@ OUTPUT_FAULTS: dict[str, Fault] = {
         SPLIT, OUTPUTS, "at.m0 + panel * kRowsOfPanel + thread_", "at.m0 + thread_"
     ),
     "sm90 tf32: all splits leave the same parts": fault(
-        SPLIT, OUTPUTS, " + at.split * params_.part_elems", ""
+        SPLIT, OUTPUTS, " + at.split * params.part_elems", ""
     ),
     "sm90 tf32: rows that are not there leave parts": fault(
         SPLIT, OUTPUTS, " || m + row >= gemm.m) continue;", ") continue;"
