@@ -193,7 +193,8 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
   work.plan.shape = shape_of(items, tile, choice.sms);
   work.plan.workspace_bytes = room.bytes();
   const bool has_parts = work.grad_input.is_split || work.grad_weight.is_split;
-  work.plan.launches = 1 + has_parts + (work.copy_of_dz.b > 0);
+  work.plan.launches_before = work.copy_of_dz.b > 0;
+  work.plan.launches = work.plan.launches_before + 1 + has_parts;
   return work;
 }
 
