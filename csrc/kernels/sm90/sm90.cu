@@ -21,7 +21,8 @@ cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile
 
 namespace {
 
-// Where the sum is split, outputs are parts, which consumers store themselves.
+// Where the sum is split, outputs are parts, which consumers store themselves. Without rows, there
+// are column sums alone.
 cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params) {
   struct Wanted {
     const BoxedTensor& tensor;
@@ -29,7 +30,7 @@ cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params)
     bool is_wanted;
   };
   for (const Wanted& wanted :
-       {Wanted{boxes.a, params.a, boxes.a.data != nullptr}, Wanted{boxes.b, params.b, true},
+       {Wanted{boxes.a, params.a, params.gemm.m > 0}, Wanted{boxes.b, params.b, true},
         Wanted{boxes.c, params.c, !params.is_split && boxes.c.data},
         Wanted{boxes.z, params.z, !params.is_split && boxes.z.data}}) {
     if (!wanted.is_wanted) continue;
