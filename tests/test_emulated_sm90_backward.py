@@ -20,7 +20,7 @@ from test_emulated_kernels import MASKS, assert_same_specials, units
 from test_emulated_sm90 import LAYOUTS, rows_of
 from torch import Tensor
 
-HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
+HALF, BRAIN = torch.float16, torch.bfloat16
 KERNELS = [kernel for kernel in SM90_KERNELS if kernel.dtype is HALF]
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
 CLUSTERS, BY_TURNS, SMALL = KERNELS[0], KERNELS[3], KERNELS[-1]
@@ -396,11 +396,6 @@ def test_what_a_product_does_not_read_is_not_asked_about() -> None:
     assert_gradients_match_fp64(SMALL, *transposed, (False, True, True))
     neither = given(new, i=131, x=new(4, 3, 131, offset=1), weight=new(3, 8, 131).mT)
     assert_gradients_match_fp64(SMALL, *neither, BIAS)
-
-
-def test_tfloat32_is_refused() -> None:
-    arguments = operands((4, 3, 16, 8), TF32)
-    assert reason_against(*arguments, tf32=True) == "sm90 computes no gradients in tfloat32"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=cases.dtype_id)

@@ -9,9 +9,9 @@ SM90 = "csrc/kernels/sm90/"
 PIPELINE, PRODUCER, MAINLOOP = (
     SM90 + "pipeline.cuh",
     SM90 + "producer.cuh",
-    SM90 + "mainloop_16bit.cuh",
+    SM90 + "mainloop_shared.cuh",
 )
-OUTPUTS, SUMS, BIAS = SM90 + "outputs_16bit.cuh", SM90 + "accumulators.cuh", SM90 + "bias.cuh"
+OUTPUTS, SUMS, BIAS = SM90 + "outputs_rows.cuh", SM90 + "accumulators.cuh", SM90 + "bias.cuh"
 DESCRIPTOR, SHARES = SM90 + "matrix_descriptor.cuh", SM90 + "config.cuh"
 CONSUMER, EPILOGUE, GEMM = SM90 + "consumer.cuh", SM90 + "epilogue.cuh", SM90 + "gemm.cuh"
 WALK, PLAN, BOXES = SM90 + "tile_walk.cuh", SM90 + "plan.cpp", SM90 + "boxes.cpp"
@@ -188,10 +188,10 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     "sm90: consumers meet at one barrier": fault(TWO, TURNS, "return 1 + consumer;", "return 1;"),
     "sm90: outputs are not swizzled": fault(FORWARD, OUTPUTS, "pair ^ thread_.row % 8", "pair"),
     "sm90: the lower rows lie elsewhere": fault(
-        FORWARD, OUTPUTS, "smem + row * 8 * kRowBytes", "smem + row * 4 * kRowBytes"
+        FORWARD, OUTPUTS, "smem + row * 8 * kRowBytes +", "smem + row * 4 * kRowBytes +"
     ),
     "sm90: the bias is that of the first panel": fault(
-        "sm90 forward of wide tiles", OUTPUTS, "smem_bias_ + panel * kRowElems", "smem_bias_"
+        "sm90 forward of wide tiles", OUTPUTS, "smem_bias_ + panel * kPanelColumns", "smem_bias_"
     ),
     "sm90: the bias is that of the first tile": fault(
         FORWARD, BIAS, "n = at.n0 + first_column", "n = first_column"

@@ -6,8 +6,8 @@ from ..mutation import Mutation
 from .common import Fault, fault
 
 SM90 = "csrc/kernels/sm90/"
-MAINLOOP, FRAGMENT = SM90 + "mainloop_tf32.cuh", SM90 + "weight_fragment.cuh"
-OUTPUTS, EPILOGUE = SM90 + "outputs_tf32.cuh", SM90 + "epilogue.cuh"
+MAINLOOP, FRAGMENT = SM90 + "mainloop_swapped.cuh", SM90 + "weight_fragment.cuh"
+OUTPUTS, EPILOGUE = SM90 + "outputs_swapped.cuh", SM90 + "epilogue.cuh"
 
 FORWARD, LARGE = "sm90 forward of tf32", "sm90 forward of tf32 by large tiles"
 SPLIT = "sm90 split forward of tf32"
