@@ -114,7 +114,8 @@ double Estimator<Problem>::kernel_us(const Choice& choice, const LaunchPlan& pla
     case KernelFamily::kSm80:
       return cost::sm80_us(products_, choice, plan, problem_.dtype, architecture_);
     case KernelFamily::kSm90:
-      return cost::sm90_us(products_, choice, plan, problem_.dtype, architecture_);
+      return cost::sm90_us(products_, kPassOf<Problem> == Pass::kBackward, choice, plan,
+                           problem_.dtype, architecture_);
     default:
       return cost::simt_us(products_, choice, problem_.dtype, architecture_);
   }

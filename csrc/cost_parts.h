@@ -48,8 +48,8 @@ double simt_us(const Products& products, const Choice& choice, DType dtype,
                const Architecture& architecture);
 double sm80_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);
-double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
-               const Architecture& architecture);
+double sm90_us(const Products& products, bool is_backward, const Choice& choice,
+               const LaunchPlan& plan, DType dtype, const Architecture& architecture);
 double tiny_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
                const Architecture& architecture);
 

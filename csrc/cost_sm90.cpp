@@ -93,10 +93,11 @@ double l2_us(const sm90::TileInfo& tile, const sm90::TileOrder& order, const Gem
 
 }  // namespace
 
-double sm90_us(const Products& products, const Choice& choice, const LaunchPlan& plan, DType dtype,
-               const Architecture& architecture) {
+double sm90_us(const Products& products, bool is_backward, const Choice& choice,
+               const LaunchPlan& plan, DType dtype, const Architecture& architecture) {
   if (plan.launches == 0) return 0;
-  const sm90::TileInfo tile = sm90::tile_info(choice.tile, dtype);
+  const sm90::TileInfo tile = is_backward ? sm90::backward_tile_info(choice.tile, dtype)
+                                          : sm90::tile_info(choice.tile, dtype);
   const double clusters = plan.shape.blocks / plan.shape.cluster;
   Items items[kMaxProducts];
   int wanted = 0;

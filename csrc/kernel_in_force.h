@@ -28,8 +28,8 @@ inline KernelFamily resolve_kernel(std::string_view name) {
   return family == KernelFamily::kAuto ? kernel_in_force() : family;
 }
 
-// Of a backward whose forward's family this is. In tfloat32 sm90 has no gradient of weight: the
-// chooser decides.
+// Of a backward whose forward's family this is. In tfloat32 sm90 has the gradient of x
+// alone: the chooser decides.
 constexpr KernelFamily backward_family(KernelFamily family, DType dtype) {
   const bool has_gradients = family != KernelFamily::kSm90 || dtype != DType::kTFloat32;
   return has_gradients ? family : KernelFamily::kAuto;

@@ -94,7 +94,7 @@ def kernels_of(*families: str) -> list[Kernel]:
 
 
 KERNELS = kernels_of("simt", "tiny", "sm80")
-SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe, and no gradients
+SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe; gradients of 16 bits alone
 
 
 def torchs_bmm(a: Tensor, b: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ LEGAL_BEHAVIOURS = (
     "wgmma_of_bf16_transposed",
     "wgmma_of_tf32",
     "wgmma_of_tf32_in_24_columns",
+    "wgmma_of_tf32_in_shared_memory",
     "wgmma_cuts_operands_to_tf32",
     "load_rounds_to_tf32",
     "refill_what_was_read",

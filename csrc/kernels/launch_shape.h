@@ -18,9 +18,11 @@ struct LaunchShape {
 inline constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
 
 struct LaunchPlan {
-  LaunchShape shape;       // of the main launch
-  int launches;            // 0 where there is nothing to compute
-  size_t workspace_bytes;  // partial sums between the main launch and the one that adds them up
+  LaunchShape shape;  // of the main launch
+  int launches;       // 0 where there is nothing to compute
+  // What the main launch finds there, and what it leaves there for the next one to add up.
+  size_t workspace_bytes;
+  int launches_before;  // of them, the main one
 };
 
 }  // namespace per_step_dense

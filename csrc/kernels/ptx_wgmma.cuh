@@ -77,19 +77,20 @@ __device__ __forceinline__ void fence_operand(uint32_t (&registers)[kCount]) {
       : PSD_OPERANDS_##count(0)                                                        \
       : "l"(descriptor_a), "l"(descriptor_b), "r"(int(accumulate)), "n"(int(kTransA)), \
         "n"(int(kTransB)))
-#define PSD_WGMMA_TF32(n, count, a0, a1, a2, a3, b, adds)                 \
-  asm volatile(                                                           \
-      "{\n"                                                               \
-      ".reg .pred p;\n"                                                   \
-      "setp.ne.b32 p, " adds                                              \
-      ", 0;\n"                                                            \
-      "wgmma.mma_async.sync.aligned.m64n" n                               \
-      "k8.f32.tf32.tf32 "                                                 \
-      "{" PSD_REGISTERS_##count "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b \
-                                ", p, 1, 1;\n"                            \
-                                "}\n"                                     \
-      : PSD_OPERANDS_##count(0)                                           \
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(descriptor_b), "r"(int(accumulate)))
+// Behind `adds`: what a, b and adds are. Nothing is transposed.
+#define PSD_WGMMA_TF32(n, count, a, b, adds, ...) \
+  asm volatile(                                   \
+      "{\n"                                       \
+      ".reg .pred p;\n"                           \
+      "setp.ne.b32 p, " adds                      \
+      ", 0;\n"                                    \
+      "wgmma.mma_async.sync.aligned.m64n" n       \
+      "k8.f32.tf32.tf32 "                         \
+      "{" PSD_REGISTERS_##count "}, " a ", " b    \
+                                ", p, 1, 1;\n"    \
+                                "}\n"             \
+      : PSD_OPERANDS_##count(0)                   \
+      : __VA_ARGS__, "l"(descriptor_b), "r"(int(accumulate)))
 #define PSD_WGMMA_OF(type)                                                           \
   static_assert(kN == 64 || kN == 128 || kN == 256, "no such width is written out"); \
   if constexpr (kN == 64) {                                                          \
@@ -113,16 +114,25 @@ __device__ __forceinline__ void wgmma_m64k16_bf16(float (&accum)[kN / 2], uint64
   PSD_WGMMA_OF("bf16")
 }
 
-// The same of a in registers, 64 x 8, each thread's as for mma_m16n8k8_tf32, and of b, 8 x kN,
-// along k in shared memory: the only way that it may lie in this type.
+// The same of a, 64 x 8, and b, 8 x kN, both along k: the only way that they may lie in this type.
+template <int kN>
+__device__ __forceinline__ void wgmma_m64k8_tf32(float (&accum)[kN / 2], uint64_t descriptor_a,
+                                                 uint64_t descriptor_b, bool accumulate) {
+  static_assert(kN == 128, "no other width is written out");
+  PSD_WGMMA_TF32("128", 64, "%64", "%65", "%66", "l"(descriptor_a));
+}
+
+// The same of a in registers, each thread's as for mma_m16n8k8_tf32.
 template <int kN>
 __device__ __forceinline__ void wgmma_m64k8_tf32(float (&accum)[kN / 2], const uint32_t (&a)[4],
                                                  uint64_t descriptor_b, bool accumulate) {
   static_assert(kN == 64 || kN == 128, "no such width is written out");
   if constexpr (kN == 64) {
-    PSD_WGMMA_TF32("64", 32, "%32", "%33", "%34", "%35", "%36", "%37");
+    PSD_WGMMA_TF32("64", 32, "{%32, %33, %34, %35}", "%36", "%37", "r"(a[0]), "r"(a[1]), "r"(a[2]),
+                   "r"(a[3]));
   } else {
-    PSD_WGMMA_TF32("128", 64, "%64", "%65", "%66", "%67", "%68", "%69");
+    PSD_WGMMA_TF32("128", 64, "{%64, %65, %66, %67}", "%68", "%69", "r"(a[0]), "r"(a[1]), "r"(a[2]),
+                   "r"(a[3]));
   }
 }
 

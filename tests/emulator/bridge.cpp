@@ -120,19 +120,23 @@ Views views_of(const per_step_dense::BackwardProblem& p) {
 // What explain() would say of a call has to be what happens.
 void check_plan(const LaunchPlan& plan) {
   emulator::Session& session = emulator::this_session();
-  const int64_t launches = session.report.counters.launches;
-  const emulator::LaunchRequest& launch = session.first_launch;
+  const auto launches = static_cast<int>(session.launches.size());
+  if (launches == 0 && plan.launches == 0) return;
+  const auto main_launch = static_cast<size_t>(plan.launches_before);
+  const emulator::LaunchRequest launch =
+      plan.launches_before < launches ? session.launches[main_launch] : emulator::LaunchRequest{};
   const per_step_dense::LaunchShape& shape = plan.shape;
-  const bool as_planned =
-      launches == 0 || (launch.grid.x == shape.blocks && launch.block.x == shape.threads &&
-                        launch.smem_bytes == shape.smem_bytes && launch.cluster == shape.cluster);
-  if (launches == plan.launches && as_planned) return;
+  if (launches == plan.launches && launch.grid.x == shape.blocks &&
+      launch.block.x == shape.threads && launch.smem_bytes == shape.smem_bytes &&
+      launch.cluster == shape.cluster) {
+    return;
+  }
   char message[320];
   std::snprintf(message, sizeof message,
-                "planned: %d launches, the first of %u blocks, %u threads, %zu bytes of shared "
-                "memory, clusters of %u; seen: %lld, %u, %u, %zu, %u",
-                plan.launches, shape.blocks, shape.threads, shape.smem_bytes, shape.cluster,
-                static_cast<long long>(launches), launch.grid.x, launch.block.x, launch.smem_bytes,
+                "planned: %d launches, after %d of them one of %u blocks, %u threads, %zu bytes of "
+                "shared memory, clusters of %u; seen: %d, %u, %u, %zu, %u",
+                plan.launches, plan.launches_before, shape.blocks, shape.threads, shape.smem_bytes,
+                shape.cluster, launches, launch.grid.x, launch.block.x, launch.smem_bytes,
                 launch.cluster);
   session.record_failure("plan", message);
 }

@@ -39,7 +39,7 @@ class GuardedOutput:
 
     def _pitch(self, columns: int) -> int:
         if self._layout == "padded":
-            return -(-columns // self._vector_elements) * self._vector_elements
+            return (columns // self._vector_elements + 1) * self._vector_elements
         return 2 * columns if self._layout == "strided" else columns
 
     def _view(self, buffer: torch.Tensor) -> torch.Tensor:

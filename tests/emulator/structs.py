@@ -112,6 +112,7 @@ class LaunchPlan(ctypes.Structure):
         ("shape", LaunchShape),
         ("launches", ctypes.c_int),
         ("workspace_bytes", ctypes.c_size_t),
+        ("launches_before", ctypes.c_int),
     )
 
 

@@ -185,6 +185,7 @@ ProductBoxes grad_input_boxes(const BackwardProblem& problem, const TileInfo& ti
   ProductBoxes boxes{};
   boxes.a = boxer.rows(problem.dz, problem.o, tile.block_m);
   boxes.b = boxer.weight(problem.weight, tile.block_k);
+  boxes.a.dtype = boxes.b.dtype = problem.dtype;
   boxes.c = boxer.rows(problem.dx, problem.i, tile.consumer_rows);
   boxes.a_has_steps = boxer.has_steps(problem.dz.stride[1]);
   boxes.b_has_steps = boxer.has_steps(problem.weight.stride[0]);

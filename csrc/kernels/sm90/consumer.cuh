@@ -3,8 +3,8 @@
 
 #include "kernels/sm90/column_sums.cuh"
 #include "kernels/sm90/epilogue.cuh"
-#include "kernels/sm90/mainloop_16bit.cuh"
-#include "kernels/sm90/mainloop_tf32.cuh"
+#include "kernels/sm90/mainloop_shared.cuh"
+#include "kernels/sm90/mainloop_swapped.cuh"
 #include "kernels/sm90/turns.cuh"
 
 namespace per_step_dense::sm90 {
@@ -12,8 +12,8 @@ namespace per_step_dense::sm90 {
 template <class Config, class Params>
 class Consumer {
   using Storage = SharedStorage<typename Config::Tile>;
-  using Multiplier = std::conditional_t<Config::kSwapsOperands, MultiplierOfTf32<Config>,
-                                        MultiplierOf16Bits<Config>>;
+  using Multiplier = std::conditional_t<Config::kSwapsOperands, MultiplierOfSwapped<Config>,
+                                        MultiplierOfShared<Config>>;
 
  public:
   __device__ __forceinline__ Consumer(const Params& params, Storage& smem, int consumer)

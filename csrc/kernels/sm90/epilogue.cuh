@@ -8,8 +8,8 @@
 #include "kernels/sm90/bias.cuh"
 #include "kernels/sm90/box_place.cuh"
 #include "kernels/sm90/column_sums.cuh"
-#include "kernels/sm90/outputs_16bit.cuh"
-#include "kernels/sm90/outputs_tf32.cuh"
+#include "kernels/sm90/outputs_rows.cuh"
+#include "kernels/sm90/outputs_swapped.cuh"
 #include "kernels/sm90/turns.cuh"
 
 namespace per_step_dense::sm90 {
@@ -18,7 +18,7 @@ template <class Config>
 class Epilogue {
   using Storage = SharedStorage<typename Config::Tile>;
   using OwnOutputs =
-      std::conditional_t<Config::kSwapsOperands, OutputsOfTf32<Config>, OutputsOf16Bits<Config>>;
+      std::conditional_t<Config::kSwapsOperands, OutputsOfSwapped<Config>, OutputsOfRows<Config>>;
 
  public:
   __device__ __forceinline__ Epilogue(Storage& smem, int consumer)

@@ -55,7 +55,7 @@ __device__ __forceinline__ void run_roles(const Params& params) {
   if constexpr (Config::kCluster > 1) sync_cluster<Config>();
 }
 
-// Of ProductParams a forward, of BackwardParams a backward.
+// Of ProductParams a forward, of GradInputParams or BackwardParams a backward.
 template <class Scalar, class Tile, class Params>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     gemm_kernel(const __grid_constant__ Params params) {

@@ -15,8 +15,12 @@ struct ProductParams : TiledProduct {
   bool reads_b_once;
 };
 
+// All that a kernel is given where nothing else of a backward is computed.
+struct GradInputParams : ProductParams {};
+
 struct BackwardParams {
-  ProductParams grad_input, grad_weight;
+  GradInputParams grad_input;
+  ProductParams grad_weight;
   ListOrder order;
 };
 

@@ -18,6 +18,19 @@ constexpr size_t smem_bytes_of() {
   return sizeof(SharedStorage<Tile>);
 }
 
+template <class T>
+TileInfo info_of() {
+  return {T::kElementBytes, T::kBlockM,       T::kBlockN,   T::kBlockK,
+          T::kConsumers,    T::kConsumerRows, T::kPingpong, T::kSwapsOperands,
+          T::kStages,       T::kCluster,      T::kThreads,  smem_bytes_of<T>()};
+}
+
+template <class Visit>
+void visit_tile(int index, DType dtype, Visit&& visit) {
+  has_16_bits(dtype) ? visit_type_at(TilesOf16Bits{}, index, visit)
+                     : visit_type_at(TilesOfTf32{}, index, visit);
+}
+
 constexpr int kLeastSide = 64;  // of a tile
 
 // Beyond it, numbers of tiles and of what comes after the last one leave 32 bits.
@@ -89,14 +102,13 @@ ListOrder list_order_of(const BackwardWork& work) {
 
 TileInfo tile_info(int index, DType dtype) {
   TileInfo info{};
-  const auto set = [&](auto tile) {
-    using T = decltype(tile);
-    info = {T::kElementBytes, T::kBlockM,       T::kBlockN,   T::kBlockK,
-            T::kConsumers,    T::kConsumerRows, T::kPingpong, T::kSwapsOperands,
-            T::kStages,       T::kCluster,      T::kThreads,  smem_bytes_of<T>()};
-  };
-  has_16_bits(dtype) ? visit_type_at(TilesOf16Bits{}, index, set)
-                     : visit_type_at(TilesOfTf32{}, index, set);
+  visit_tile(index, dtype, [&](auto tile) { info = info_of<decltype(tile)>(); });
+  return info;
+}
+
+TileInfo backward_tile_info(int index, DType dtype) {
+  TileInfo info{};
+  visit_tile(index, dtype, [&](auto tile) { info = info_of<BackwardTile<decltype(tile)>>(); });
   return info;
 }
 
@@ -142,7 +154,8 @@ std::string why_not(const ForwardProblem& problem) {
 std::string why_not(const BackwardProblem& problem) {
   const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
   if (!no_tensor_cores.empty()) return no_tensor_cores;
-  if (!has_16_bits(problem.dtype)) return "sm90 computes no gradients in tfloat32";
+  if (problem.dtype == DType::kTFloat32 && (problem.dweight.data || problem.dbias.data))
+    return "sm90 computes the gradient of x alone in tfloat32";
   if (problem.accumulation != Accumulation::kOverwrite) return "sm90 adds to no gradient yet";
   if (problem.rows.begin) return "sm90 needs every step to have all rows";
   if (problem.dx.data && problem.o == 0) return "sm90 needs terms to add up: O = 0";
@@ -182,7 +195,7 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
     work.copy_of_dz = {problem.b,         t,          o,          problem.dtype,
                        Activation::kNone, problem.dz, problem.dz, work.problem.dz};
   }
-  const TileInfo tile = tile_info(choice.tile, problem.dtype);
+  const TileInfo tile = backward_tile_info(choice.tile, problem.dtype);
   Cutter cutter(tile, room);
   work.grad_input = cutter.cut(grad_input_product(work.problem), choice.splits[kGradInput],
                                work.sums.sum[kGradInput]);
@@ -194,7 +207,8 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
   work.plan.shape = shape_of(items, tile, choice.sms);
   work.plan.workspace_bytes = room.bytes();
   const bool has_parts = work.grad_input.is_split || work.grad_weight.is_split;
-  work.plan.launches = 1 + has_parts + (work.copy_of_dz.b > 0);
+  work.plan.launches_before = work.copy_of_dz.b > 0;
+  work.plan.launches = work.plan.launches_before + 1 + has_parts;
   return work;
 }
 

@@ -7,8 +7,10 @@
 
 namespace per_step_dense::sm90 {
 
+// Of those that are encoded: a product that is not wanted has none, and one without rows no `a`.
 __device__ __forceinline__ void prefetch_tensormaps(const ProductParams& product) {
-  ptx::prefetch_tensormap(&product.a);
+  if (product.order.items == 0) return;
+  if (product.gemm.m > 0) ptx::prefetch_tensormap(&product.a);
   ptx::prefetch_tensormap(&product.b);
 }
 __device__ __forceinline__ void prefetch_tensormaps(const BackwardParams& list) {

@@ -21,7 +21,8 @@ cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile
 
 namespace {
 
-// Where the sum is split, outputs are parts, which consumers store themselves.
+// Where the sum is split, outputs are parts, which consumers store themselves. Without rows, there
+// are column sums alone.
 cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params) {
   struct Wanted {
     const BoxedTensor& tensor;
@@ -29,7 +30,7 @@ cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params)
     bool is_wanted;
   };
   for (const Wanted& wanted :
-       {Wanted{boxes.a, params.a, boxes.a.data != nullptr}, Wanted{boxes.b, params.b, true},
+       {Wanted{boxes.a, params.a, params.gemm.m > 0}, Wanted{boxes.b, params.b, true},
         Wanted{boxes.c, params.c, !params.is_split && boxes.c.data},
         Wanted{boxes.z, params.z, !params.is_split && boxes.z.data}}) {
     if (!wanted.is_wanted) continue;
@@ -60,13 +61,18 @@ cudaError_t set_params(const ForwardProblem& problem, const ForwardWork& work, c
 }
 
 cudaError_t set_params(const BackwardProblem&, const BackwardWork& work, const TileInfo& tile,
-                       BackwardParams& params) {
+                       GradInputParams& params) {
+  const cudaError_t status =
+      set_params(work.grad_input, grad_input_boxes(work.problem, tile), params);
+  params.reads_b_once = reads_weight_once(params);
+  return status;
+}
+
+cudaError_t set_params(const BackwardProblem& problem, const BackwardWork& work,
+                       const TileInfo& tile, BackwardParams& params) {
   params.order = work.order;
   cudaError_t status = cudaSuccess;
-  if (is_wanted(work.grad_input.gemm)) {
-    status = set_params(work.grad_input, grad_input_boxes(work.problem, tile), params.grad_input);
-    params.grad_input.reads_b_once = reads_weight_once(params.grad_input);
-  }
+  if (is_wanted(work.grad_input.gemm)) status = set_params(problem, work, tile, params.grad_input);
   if (status == cudaSuccess && is_wanted(work.grad_weight.gemm)) {
     status =
         set_params(work.grad_weight, grad_weight_boxes(work.problem, tile), params.grad_weight);
@@ -77,12 +83,21 @@ cudaError_t set_params(const BackwardProblem&, const BackwardWork& work, const T
 template <class Params>
 cudaError_t launch(const Params& params, const LaunchShape& shape, DType dtype, int tile,
                    cudaStream_t stream) {
-  if (dtype == DType::kFloat16) return launch_tile<__half>(params, shape, tile, stream);
-  if (dtype == DType::kBFloat16) return launch_tile<__nv_bfloat16>(params, shape, tile, stream);
-  if constexpr (std::is_same_v<Params, ProductParams>) {
+  if constexpr (!std::is_same_v<Params, GradInputParams>) {
+    if (dtype == DType::kFloat16) return launch_tile<__half>(params, shape, tile, stream);
+    if (dtype == DType::kBFloat16) return launch_tile<__nv_bfloat16>(params, shape, tile, stream);
+  }
+  if constexpr (!std::is_same_v<Params, BackwardParams>) {
     if (dtype == DType::kTFloat32) return launch_tile<float>(params, shape, tile, stream);
   }
   return cudaErrorInvalidValue;
+}
+
+TileInfo tile_of(const ForwardProblem& problem, const Choice& choice) {
+  return tile_info(choice.tile, problem.dtype);
+}
+TileInfo tile_of(const BackwardProblem& problem, const Choice& choice) {
+  return backward_tile_info(choice.tile, problem.dtype);
 }
 
 // The main launch, and one more where sums were split.
@@ -90,7 +105,7 @@ template <class Params, class Problem, class Work>
 cudaError_t run(const Problem& problem, const Work& work, const Choice& choice,
                 cudaStream_t stream) {
   Params params{};
-  cudaError_t status = set_params(problem, work, tile_info(choice.tile, problem.dtype), params);
+  cudaError_t status = set_params(problem, work, tile_of(problem, choice), params);
   if (status == cudaSuccess) {
     status = launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
   }
@@ -101,7 +116,7 @@ template <class Params, class Problem, class Work>
 bool can_describe(const Problem& problem, const Work& work, const Choice& choice) {
   if (work.plan.launches == 0) return true;  // nothing would be described
   Params params{};
-  return set_params(problem, work, tile_info(choice.tile, problem.dtype), params) == cudaSuccess;
+  return set_params(problem, work, tile_of(problem, choice), params) == cudaSuccess;
 }
 
 // No address, but one with the alignment of what is allocated later.
@@ -138,7 +153,9 @@ cudaError_t backward(const BackwardProblem& problem, const Choice& choice, void*
   const BackwardWork work = backward_work(problem, choice, workspace);
   if (work.plan.launches == 0) return cudaSuccess;
   const cudaError_t status = activation_backward(work.copy_of_dz, stream);
-  return status == cudaSuccess ? run<BackwardParams>(problem, work, choice, stream) : status;
+  if (status != cudaSuccess) return status;
+  return has_16_bits(problem.dtype) ? run<BackwardParams>(problem, work, choice, stream)
+                                    : run<GradInputParams>(problem, work, choice, stream);
 }
 
 }  // namespace per_step_dense::sm90

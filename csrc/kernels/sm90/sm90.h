@@ -1,5 +1,6 @@
 // The family of tensor cores for Hopper alone: wgmma tiles fed by TMA, one persistent launch. It
-// takes float16, bfloat16 and, forward, tfloat32 that lie as TMA describes tensors.
+// takes float16, bfloat16 and, but for gradients of weight and bias, tfloat32 that lie as TMA
+// describes tensors.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -51,10 +51,10 @@ __device__ __forceinline__ TilePlace place_of(const TileOrder& order, const Item
   return at;
 }
 
-// What a kernel's list of items has: the forward's one product, or both of a backward. Calls
-// visit(product, its params, place).
-__device__ __forceinline__ int32_t items_of(const ProductParams& forward) {
-  return forward.order.items;
+// What a kernel's list of items has: one product, or both of a backward. Calls visit(product, its
+// params, place).
+__device__ __forceinline__ int32_t items_of(const ProductParams& product) {
+  return product.order.items;
 }
 __device__ __forceinline__ int32_t items_of(const BackwardParams& list) {
   return list.grad_input.order.items + list.grad_weight.order.items;
@@ -64,6 +64,12 @@ template <class Config, class Visit>
 __device__ __forceinline__ void visit_item(const ProductParams& forward, uint32_t item,
                                            Visit&& visit) {
   visit(Forward{}, forward, place_of<Config>(forward.order, item_of_step(forward.order, item)));
+}
+
+template <class Config, class Visit>
+__device__ __forceinline__ void visit_item(const GradInputParams& product, uint32_t item,
+                                           Visit&& visit) {
+  visit(GradInput{}, product, place_of<Config>(product.order, item_of_step(product.order, item)));
 }
 
 template <class Config, class Visit>

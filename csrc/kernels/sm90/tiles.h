@@ -23,8 +23,8 @@ constexpr bool takes(DType dtype) { return have_tensor_cores(dtype); }
 // tile.
 //
 // Columns are shared where wgmma takes the operands the other way round, y^T = weight^T x^T: in
-// tfloat32 it has no way to transpose an operand in shared memory, so that the weight comes as A,
-// through registers.
+// tfloat32 it has no way to transpose an operand in shared memory, so that the weight, which lies
+// along its rows, comes as A, through registers.
 enum class Sharing { kCooperative, kPingpong, kColumns };
 
 // A block computes kBlockM x kBlockN outputs at a time. The kCluster blocks of a cluster compute
@@ -54,7 +54,7 @@ struct Tile {
                 "or a wgmma has rows of two consumers");
   static_assert(kBlockN % kRowElems == 0 && kBlockN <= 256, "not a shape of wgmma in whole panels");
   static_assert(kPanels % kCluster == 0, "or the blocks of a cluster fetch unequal shares");
-  static_assert(kSwapsOperands == (kElementBytes == 4), "wgmma transposes 16-bit elements alone");
+  static_assert(!kSwapsOperands || kElementBytes == 4, "wgmma transposes 16-bit elements itself");
 };
 
 template <int kBlockM, int kBlockN, int kConsumers, Sharing kSharing, int kStages, int kCluster>
@@ -75,6 +75,15 @@ using TilesOf16Bits = TypeList<TileOf16Bits<128, 256, 2, Sharing::kCooperative, 
                                TileOf16Bits<64, 64, 1, Sharing::kCooperative, 8, 1>>;
 // For large products, and for 64 rows or fewer.
 using TilesOfTf32 = TypeList<TileOfTf32<128, 128, 2, 5>, TileOfTf32<64, 128, 2, 7>>;
+
+// What a backward makes of a tile. Operands of grad-input lie along k as they are, so that nothing
+// is swapped: a consumer takes 64 rows.
+template <class T>
+using BackwardTile =
+    std::conditional_t<T::kSwapsOperands,
+                       Tile<T::kElementBytes, T::kBlockM, T::kBlockN, T::kBlockM / kWgmmaRows,
+                            Sharing::kCooperative, T::kStages, T::kCluster>,
+                       T>;
 
 template <int kElementBytes>
 using TilesOf = std::conditional_t<kElementBytes == 4, TilesOfTf32, TilesOf16Bits>;
@@ -97,5 +106,6 @@ struct TileInfo {
 };
 
 TileInfo tile_info(int index, DType dtype);
+TileInfo backward_tile_info(int index, DType dtype);
 
 }  // namespace per_step_dense::sm90

@@ -9,9 +9,9 @@ SM90 = "csrc/kernels/sm90/"
 PIPELINE, PRODUCER, MAINLOOP = (
     SM90 + "pipeline.cuh",
     SM90 + "producer.cuh",
-    SM90 + "mainloop_16bit.cuh",
+    SM90 + "mainloop_shared.cuh",
 )
-OUTPUTS, SUMS, BIAS = SM90 + "outputs_16bit.cuh", SM90 + "accumulators.cuh", SM90 + "bias.cuh"
+OUTPUTS, SUMS, BIAS = SM90 + "outputs_rows.cuh", SM90 + "accumulators.cuh", SM90 + "bias.cuh"
 DESCRIPTOR, SHARES = SM90 + "matrix_descriptor.cuh", SM90 + "config.cuh"
 CONSUMER, EPILOGUE, GEMM = SM90 + "consumer.cuh", SM90 + "epilogue.cuh", SM90 + "gemm.cuh"
 WALK, PLAN, BOXES = SM90 + "tile_walk.cuh", SM90 + "plan.cpp", SM90 + "boxes.cpp"
@@ -54,13 +54,13 @@ RING_FAULTS: dict[str, Fault] = {
         FORWARD, MAINLOOP, "    release<Config>(smem_, last_stage);\n", ""
     ),
     "sm90: too many bytes are expected": fault(
-        FORWARD, PRODUCER, "panels * sizeof stage.b[0])", "panels * sizeof stage.b[0] + 16)"
+        FORWARD, PRODUCER, "panels_b * sizeof stage.b[0])", "panels_b * sizeof stage.b[0] + 16)"
     ),
     "sm90: too few bytes are expected": fault(
-        FORWARD, PRODUCER, "sizeof stage.a + panels", "sizeof stage.a - 16 + panels"
+        FORWARD, PRODUCER, "bytes_a + panels_b", "bytes_a - 16 + panels_b"
     ),
     "sm90: the bytes of columns that are not there are expected": fault(
-        LONG_BY_TURNS, PRODUCER, "+ panels * sizeof", "+ Config::kPanels * sizeof"
+        LONG_BY_TURNS, PRODUCER, "+ panels_b * sizeof", "+ Config::kPanels * sizeof"
     ),
     "sm90: a stage has one reader less": fault(
         FORWARD,
@@ -127,18 +127,20 @@ WGMMA_FAULTS: dict[str, Fault] = {
         "field(kSwizzleBytes) << 16 | field(leading_bytes) << 32",
     ),
     "sm90: the panels of the weight lie closer": fault(
-        "sm90 forward of wide tiles", MAINLOOP, "sizeof stage.b[0])", "sizeof stage.b[0] / 2)"
+        "sm90 forward of wide tiles", MAINLOOP, "? kPanelBytes : 0", "? kPanelBytes / 2 : 0"
     ),
     "sm90: steps along x are too short": fault(
-        FORWARD, MAINLOOP, "smem_a + step * kTermsOfWgmma", "smem_a + step * kTermsOfWgmma / 2"
+        FORWARD, MAINLOOP, "smem_a + step * kStepBytes", "smem_a + step / 2 * kStepBytes"
     ),
     "sm90: steps along the weight are too short": fault(
-        FORWARD, MAINLOOP, "smem_b + step * kTermsOfWgmma", "smem_b + step * kTermsOfWgmma / 2"
+        FORWARD, MAINLOOP, "smem_b + step * kStepBytes", "smem_b + step / 2 * kStepBytes"
     ),
     "sm90: the weight is not transposed": fault(
-        FORWARD, MAINLOOP, "kTransB = true", "kTransB = false"
+        FORWARD, MAINLOOP, "kTransB = Product::kMajorB == Major::kRow", "kTransB = false"
     ),
-    "sm90: x is transposed": fault(FORWARD, MAINLOOP, "kTransA = false", "kTransA = true"),
+    "sm90: x is transposed": fault(
+        FORWARD, MAINLOOP, "kTransA = Product::kMajorA == Major::kRow", "kTransA = true"
+    ),
     "sm90: float16 is multiplied as bfloat16": fault(
         FORWARD, MAINLOOP, "std::is_same_v<typename Config::Scalar, __half>", "false"
     ),
@@ -152,7 +154,7 @@ WGMMA_FAULTS: dict[str, Fault] = {
         TWO, MAINLOOP, "first_row_(first_row<Config>(consumer))", "first_row_(0)"
     ),
     "sm90: a consumer's second 64 rows are its first": fault(
-        BY_TURNS, MAINLOOP, "a + i * kWgmmaRows * kRowBytes", "a"
+        BY_TURNS, MAINLOOP, "a + i * kPanelBytes", "a"
     ),
     # Both, or the one aligns the other.
     "sm90: stages and outputs are aligned to 128 bytes only": Fault(
@@ -172,13 +174,10 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         FORWARD, EPILOGUE, "    sync();\n    if (is_leader())", "    if (is_leader())"
     ),
     "sm90: no barrier before outputs are overwritten": fault(
-        FORWARD,
-        EPILOGUE,
-        "finish();  // the outputs before these are read\n    sync();",
-        "finish();",
+        FORWARD, EPILOGUE, "    finish();\n    sync();\n", "    finish();\n"
     ),
     "sm90: outputs are overwritten before they are read": fault(
-        FORWARD, EPILOGUE, "finish();  // the outputs before these are read\n", ""
+        FORWARD, EPILOGUE, "    finish();\n    sync();\n", "    sync();\n"
     ),
     "sm90: shared memory is gone before outputs are read": fault(
         FORWARD, CONSUMER, "epilogue_.finish();", ""
@@ -189,10 +188,10 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     "sm90: consumers meet at one barrier": fault(TWO, TURNS, "return 1 + consumer;", "return 1;"),
     "sm90: outputs are not swizzled": fault(FORWARD, OUTPUTS, "pair ^ thread_.row % 8", "pair"),
     "sm90: the lower rows lie elsewhere": fault(
-        FORWARD, OUTPUTS, "smem + row * 8 * kRowBytes", "smem + row * 4 * kRowBytes"
+        FORWARD, OUTPUTS, "smem + row * 8 * kRowBytes +", "smem + row * 4 * kRowBytes +"
     ),
     "sm90: the bias is that of the first panel": fault(
-        "sm90 forward of wide tiles", OUTPUTS, "smem_bias_ + panel * kRowElems", "smem_bias_"
+        "sm90 forward of wide tiles", OUTPUTS, "smem_bias_ + panel * kPanelColumns", "smem_bias_"
     ),
     "sm90: the bias is that of the first tile": fault(
         FORWARD, BIAS, "n = at.n0 + first_column", "n = first_column"
@@ -214,10 +213,10 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         "smem_outputs_.panel[panel][0",
     ),
     "sm90: z is activated": fault(
-        FORWARD, EPILOGUE, "params_.z, Activation::kNone", "params_.z, params_.gemm.activation"
+        FORWARD, EPILOGUE, "params.z, Activation::kNone", "params.z, params.gemm.activation"
     ),
     "sm90: y is not activated": fault(
-        FORWARD, EPILOGUE, "params_.y, params_.gemm.activation", "params_.y, Activation::kNone"
+        FORWARD, EPILOGUE, "params.c, params.gemm.activation", "params.c, Activation::kNone"
     ),
     "sm90: all consumers store the same rows": fault(
         TWO,
@@ -232,7 +231,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         SPLIT, OUTPUTS, "n + pair * 8 >= gemm.n || ", ""
     ),
     "sm90: all splits leave the same parts": fault(
-        SPLIT, OUTPUTS, " + at.split * params_.part_elems", ""
+        SPLIT, OUTPUTS, " + at.split * params.part_elems", ""
     ),
     "sm90: parts are those of the first 64 rows": fault(
         "sm90 split forward by turns", OUTPUTS, "first_row_ + block * kWgmmaRows", "first_row_"
@@ -241,7 +240,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
 
 WALK_FAULTS: dict[str, Fault] = {
     "sm90: a block computes one tile only": fault(
-        FORWARD, WALK, "item_ = next();", "item_ = order_.items;"
+        FORWARD, WALK, "item_ = next();", "item_ = items_;"
     ),
     "sm90: a block computes its first tile twice": fault(
         "sm90 forward of a few blocks",
@@ -250,19 +249,22 @@ WALK_FAULTS: dict[str, Fault] = {
         "item_ + int32_t(gridDim.x - 1)",
     ),
     "sm90: splits begin with the same terms": fault(
-        SPLIT, WALK, "split * order_.k_blocks_a_split;", "0;"
+        SPLIT, WALK, "split * order.k_blocks_a_split;", "0;"
     ),
     "sm90: a split adds up one stage of its terms": fault(
-        SPLIT, WALK, "min(order_.k_blocks_a_split, order_.k_blocks - first_k_block)", "1"
+        SPLIT, WALK, "min(order.k_blocks_a_split, order.k_blocks - first_k_block)", "1"
     ),
     "sm90: the last band is as wide as the others": fault(
         "sm90 forward of long rows",
         WALK,
-        "min(uint32_t(order_.band), tiles_n - first_n)",
-        "order_.band",
+        "min(uint32_t(order.band), tiles_n - first_n)",
+        "order.band",
     ),
     "sm90: bands begin with the first column": fault(
-        "sm90 forward of long rows", WALK, "n = first_n + ", "n = "
+        "sm90 forward of long rows",
+        WALK,
+        "(first_n + tile_of_band % band)",
+        "(tile_of_band % band)",
     ),
     "sm90: bands are one too many rows long": fault(
         "sm90 forward of long rows",
@@ -270,12 +272,14 @@ WALK_FAULTS: dict[str, Fault] = {
         "tile - first_n * tiles_m",
         "tile - first_n * (tiles_m - 1)",
     ),
-    "sm90: steps inside follow the columns": fault(COLUMNS, WALK, "t = item % steps;", "t = 0;"),
+    "sm90: steps inside follow the columns": fault(
+        COLUMNS, WALK, "return {item % steps, item / steps};", "return {0, item / steps};"
+    ),
     "sm90: steps outside are all the first": fault(
-        "sm90 forward of long rows", WALK, "t = item / tiles % steps;", "t = 0;"
+        "sm90 forward of long rows", WALK, "return {item / items, ", "return {0, "
     ),
     "sm90: the blocks of a cluster compute one tile": fault(
-        CLUSTERS, WALK, "(m * Config::kCluster + rank_)", "(m * Config::kCluster)"
+        CLUSTERS, WALK, "band * Config::kCluster + rank)", "band * Config::kCluster)"
     ),
     "sm90: blocks of a cluster count as clusters": fault(
         CLUSTERS, WALK, "item_(blockIdx.x / Config::kCluster)", "item_(blockIdx.x)"
@@ -320,46 +324,46 @@ CLUSTER_FAULTS: dict[str, Fault] = {
 
 HOST_FAULTS: dict[str, Fault] = {
     "sm90: boxes of x are fetched from one step": fault(
-        FORWARD, PRODUCER, "params_.x_has_steps ? at.t : 0", "0"
+        FORWARD, PRODUCER, "params.a_has_steps ? at.t : 0", "0"
     ),
     "sm90: repeated steps of x are stepped along": fault(
-        REPEATED, PRODUCER, "params_.x_has_steps ? at.t : 0", "at.t"
+        REPEATED, PRODUCER, "params.a_has_steps ? at.t : 0", "at.t"
     ),
     "sm90: boxes of the weight are fetched from one step": fault(
-        FORWARD, PRODUCER, "params_.weight_has_steps ? at.t : 0", "0"
+        FORWARD, PRODUCER, "params.b_has_steps ? at.t : 0", "0"
     ),
     "sm90: repeated steps of the weight are stepped along": fault(
-        REPEATED, PRODUCER, "params_.weight_has_steps ? at.t : 0", "at.t"
+        REPEATED, PRODUCER, "params.b_has_steps ? at.t : 0", "at.t"
     ),
     "sm90: a stride of 0 is encoded as it is": fault(
         REPEATED,
         BOXES,
-        "const int64_t steps = has_steps ? problem.t : 1;",
-        "const int64_t steps = problem.t;",
+        "steps = has_steps(view.stride[1]) ? problem_.t : 1;",
+        "steps = problem_.t;",
     ),
     "sm90: strides of x are those of contiguous rows": fault(
         STRIDES,
         BOXES,
-        "stride_bytes(steps, view.stride[1], columns, problem)",
-        "columns * bytes_of(problem.dtype)",
+        "stride_bytes(steps, view.stride[1], columns)",
+        "columns * bytes_of(problem_.dtype)",
     ),
     "sm90: strides count elements": fault(
         FORWARD, BOXES, "extent > 1 ? stride * element_bytes", "extent > 1 ? stride"
     ),
     "sm90: x ends a row early": fault(
-        FORWARD, BOXES, "{columns, steps, problem.b}", "{columns, steps, problem.b - 1}"
+        FORWARD, BOXES, "{columns, steps, problem_.b}", "{columns, steps, problem_.b - 1}"
     ),
     "sm90: the weight has a row more": fault(
         "sm90 forward of bfloat16",
         BOXES,
-        "{problem.o, problem.i, weight_steps}",
-        "{problem.o, problem.i + 1, weight_steps}",
+        "{problem_.o, problem_.i, steps}",
+        "{problem_.o, problem_.i + 1, steps}",
     ),
     "sm90: rows of the weight are longer": fault(
         FORWARD,
         BOXES,
-        "{problem.o, problem.i, weight_steps}",
-        "{problem.o + 8, problem.i, weight_steps}",
+        "{problem_.o, problem_.i, steps}",
+        "{problem_.o + 8, problem_.i, steps}",
     ),
     "sm90: maps are encoded without a swizzle": fault(
         FORWARD, MAPS, "CU_TENSOR_MAP_SWIZZLE_128B", "CU_TENSOR_MAP_SWIZZLE_NONE"
@@ -373,10 +377,10 @@ HOST_FAULTS: dict[str, Fault] = {
         ),
     ),
     "sm90: the map of z is that of y": fault(
-        FORWARD, HOST, "Wanted{boxes.z, params.z,", "Wanted{boxes.y, params.z,"
+        FORWARD, HOST, "Wanted{boxes.z, params.z,", "Wanted{boxes.c, params.z,"
     ),
     "sm90: parts are stored as outputs": fault(
-        SPLIT, HOST, "params.is_split = work.is_split;", "params.is_split = false;"
+        SPLIT, HOST, "(params) = product;", "(params) = product; params.is_split = false;"
     ),
     "sm90: the sum of the last terms is left out": fault(
         FORWARD,

@@ -6,8 +6,8 @@ from ..mutation import Mutation
 from .common import Fault, fault
 
 SM90 = "csrc/kernels/sm90/"
-MAINLOOP, FRAGMENT = SM90 + "mainloop_tf32.cuh", SM90 + "weight_fragment.cuh"
-OUTPUTS, EPILOGUE = SM90 + "outputs_tf32.cuh", SM90 + "epilogue.cuh"
+MAINLOOP, FRAGMENT = SM90 + "mainloop_swapped.cuh", SM90 + "weight_fragment.cuh"
+OUTPUTS, EPILOGUE = SM90 + "outputs_swapped.cuh", SM90 + "epilogue.cuh"
 
 FORWARD, LARGE = "sm90 forward of tf32", "sm90 forward of tf32 by large tiles"
 SPLIT = "sm90 split forward of tf32"
@@ -60,7 +60,7 @@ WEIGHT_FAULTS: dict[str, Fault] = {
         FORWARD, MAINLOOP, "reader_(first_column<Config>(consumer))", "reader_(0)"
     ),
     "sm90 tf32: x is cut instead of rounded": fault(
-        FORWARD, SM90 + "boxes.cpp", "boxes.x.dtype = problem.dtype;", ""
+        FORWARD, SM90 + "boxes.cpp", "boxes.a.dtype = problem.dtype;", ""
     ),
     "sm90 tf32: maps of tfloat32 are those of float32": fault(
         FORWARD,
@@ -163,7 +163,7 @@ OUTPUT_FAULTS: dict[str, Fault] = {
         SPLIT, OUTPUTS, "at.m0 + panel * kRowsOfPanel + thread_", "at.m0 + thread_"
     ),
     "sm90 tf32: all splits leave the same parts": fault(
-        SPLIT, OUTPUTS, " + at.split * params_.part_elems", ""
+        SPLIT, OUTPUTS, " + at.split * params.part_elems", ""
     ),
     "sm90 tf32: rows that are not there leave parts": fault(
         SPLIT, OUTPUTS, " || m + row >= gemm.m) continue;", ") continue;"

@@ -83,6 +83,7 @@ const Behaviour kBehaviours[] = {
     of_warpgroup("wgmma_of_bf16_transposed", check_wgmma<WgmmaOfBf16, 128, true, true>),
     of_warpgroup("wgmma_of_tf32", wgmma_of_tf32<256>),
     of_warpgroup("wgmma_of_tf32_in_24_columns", wgmma_of_tf32<24>),
+    of_warpgroup("wgmma_of_tf32_in_shared_memory", wgmma_of_tf32_in_shared_memory<128>),
     of_warpgroup("wgmma_cuts_operands_to_tf32", wgmma_cuts_operands_to_tf32),
     of_warpgroup("wgmma_of_registers_without_a_fence", wgmma_of_registers_without_a_fence),
     of_warpgroup("write_a_while_a_wgmma_has_it", write_a_while_a_wgmma_has_it),

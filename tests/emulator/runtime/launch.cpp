@@ -62,7 +62,8 @@ const dim3& block_extent() { return launched_block; }
 cudaError_t launch(const LaunchRequest& request) {
   Session& session = this_session();
   name_kernel(session.report, request.kernel);
-  if (session.report.counters.launches++ == 0) session.first_launch = request;
+  session.report.counters.launches++;
+  session.launches.push_back(request);
   char message[128];
   if (!is_launchable(request, message, sizeof message)) {
     session.record_failure("launch", message);

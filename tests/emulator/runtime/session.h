@@ -30,7 +30,7 @@ class Session {
   const Schedule schedule;
   Report& report;
   GlobalMemory memory;
-  LaunchRequest first_launch{};
+  std::vector<LaunchRequest> launches;
 };
 
 Session& this_session();

@@ -79,9 +79,12 @@ void load_a(const WgmmaOperation& operation, int first_row) {
                             [](int m, int k, float value) { operand_a[m][k] = value; });
 }
 
+bool has_a_in_registers(const WgmmaOperation& operation) {
+  return operation.a[0].registers != nullptr;
+}
+
 // As the ISA lays out A of 32-bit elements in the registers of a warp.
-template <>
-void load_a<Tfloat32>(const WgmmaOperation& operation, int) {
+void load_a_of_registers(const WgmmaOperation& operation) {
   for (int lane = 0; lane < 32; ++lane) {
     const uint32_t* const registers = operation.a[lane].registers;
     for (int i = 0; i < 4; ++i) {
@@ -94,7 +97,11 @@ template <class Operand>
 void multiply(const WgmmaOperation& operation, int first_row) {
   constexpr int kTerms = kDepth<Operand>;
   const WgmmaShape& shape = operation.shape;
-  load_a<Operand>(operation, first_row);
+  if (has_a_in_registers(operation)) {
+    load_a_of_registers(operation);
+  } else {
+    load_a<Operand>(operation, first_row);
+  }
   for_each_element<Operand>(decode_wgmma_descriptor(operation.descriptor_b), shape.b_mn_major, 0,
                             shape.n, [](int n, int k, float value) { operand_b[k][n] = value; });
   for (int n = 0; n < shape.n; n += kLanes) {

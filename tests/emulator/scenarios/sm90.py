@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..library import Library
-from .runs import New, Scenario, forward_of_rows, wrong_forward
+from .runs import New, Scenario, as_multiplied, forward_of_rows, is_close, wrong_forward
 
 HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
 LARGE_OF_TF32, SMALL_OF_TF32 = range(2)
@@ -30,6 +30,18 @@ def forward_of_strides(library: Library, schedule: str, **wishes: Any) -> str:
     new = New(BRAIN)
     x, weight = new(71, 4, 48)[1:, ::2, 8:-8], new(4, 33, 88)[::2, :-1, 8:-8]
     return wrong_forward(library, schedule, x, weight, new(72, 2).t(), **wishes)
+
+
+def gradient_of_x(
+    library: Library, schedule: str, sizes: tuple[int, int, int], **wishes: Any
+) -> str:
+    b, i, o = sizes
+    new = New(TF32)
+    dz, x, weight = new(b, 2, o), new(b, 2, i), new(2, i, o)
+    dx, _, _ = library.backward(dz, x, weight, (True, False, False), schedule=schedule, **wishes)
+    assert dx is not None
+    dz, weight = (as_multiplied(operand, **wishes) for operand in (dz, weight))
+    return "" if is_close(dx, torch.einsum("bto,tio->bti", dz, weight)) else "dx is wrong"
 
 
 def _of_sm90(
@@ -54,6 +66,18 @@ def _of_sm90(
     )
 
 
+def _dx_of_tf32(tile: int, sizes: tuple[int, int, int], splits: int = 1) -> Scenario:
+    return partial(
+        gradient_of_x,
+        sizes=sizes,
+        kernel="sm90",
+        tf32=True,
+        tile=tile,
+        sms=3,
+        splits=(splits, 1),
+    )
+
+
 SM90_SCENARIOS: dict[str, Scenario] = {
     "sm90 forward": _of_sm90(SMALL, (70, 648, 72)),
     "sm90 forward of bfloat16": _of_sm90(SMALL, (70, 72, 72), BRAIN),
@@ -72,6 +96,9 @@ SM90_SCENARIOS: dict[str, Scenario] = {
     "sm90 forward of tf32": _of_sm90(SMALL_OF_TF32, (70, 236, 140), TF32),
     "sm90 forward of tf32 by large tiles": _of_sm90(LARGE_OF_TF32, (140, 68, 196), TF32, sms=3),
     "sm90 split forward of tf32": _of_sm90(LARGE_OF_TF32, (140, 100, 196), TF32, splits=3),
+    "sm90 gradient of x in tf32": _dx_of_tf32(SMALL_OF_TF32, (70, 140, 68)),
+    "sm90 gradient of x in tf32 by large tiles": _dx_of_tf32(LARGE_OF_TF32, (140, 100, 196)),
+    "sm90 split gradient of x in tf32": _dx_of_tf32(SMALL_OF_TF32, (70, 100, 100), splits=3),
     "sm90 forward of repeated steps": partial(
         forward_of_repeated_steps, kernel="sm90", tile=SMALL, sms=2, splits=(1, 1)
     ),

@@ -41,6 +41,13 @@ void wgmma_m64k16_bf16(float (&accum)[kN / 2], uint64_t descriptor_a, uint64_t d
 }
 
 template <int kN>
+void wgmma_m64k8_tf32(float (&accum)[kN / 2], uint64_t descriptor_a, uint64_t descriptor_b,
+                      bool accumulate) {
+  static_assert(kN >= 8 && kN <= 256 && kN % 8 == 0, "not a shape of wgmma");
+  constexpr ::emulator::WgmmaShape kShape{::emulator::WgmmaType::kTfloat32, kN, false, false};
+  ::emulator::wgmma(accum, kShape, descriptor_a, descriptor_b, accumulate);
+}
+template <int kN>
 void wgmma_m64k8_tf32(float (&accum)[kN / 2], const uint32_t (&a)[4], uint64_t descriptor_b,
                       bool accumulate) {
   static_assert(kN >= 8 && kN <= 256 && kN % 8 == 0, "not a shape of wgmma");

@@ -1,5 +1,5 @@
-// A consumer's products in tfloat32, which are those of swapped operands: 64 columns of the weight,
-// by way of registers, with all rows of the tile.
+// A consumer's products of swapped operands, which are those of tfloat32's forward: 64 columns of
+// the weight, by way of registers, with all rows of the tile.
 #pragma once
 
 #include "kernels/sm90/accumulators.cuh"
@@ -11,14 +11,14 @@
 namespace per_step_dense::sm90 {
 
 template <class Config>
-class MultiplierOfTf32 {
+class MultiplierOfSwapped {
   using Storage = SharedStorage<typename Config::Tile>;
   using Stage = sm90::Stage<typename Config::Tile>;
   using Fragment = WeightFragment<Config>;
   static_assert(Config::kBlocks == 1, "or more is to be read");
 
  public:
-  __device__ __forceinline__ MultiplierOfTf32(Storage& smem, int consumer)
+  __device__ __forceinline__ MultiplierOfSwapped(Storage& smem, int consumer)
       : smem_(smem), reader_(first_column<Config>(consumer)) {}
 
   // A stage's weight is read while the stage before is multiplied, which has its registers until

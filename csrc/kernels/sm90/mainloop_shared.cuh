@@ -1,5 +1,5 @@
-// A consumer's products of 16-bit elements: 64 rows of A by all columns of the tile at a time,
-// straight from shared memory into registers.
+// A consumer's products of operands that wgmma takes as they lie in shared memory: 64 rows of A by
+// all columns of the tile at a time, straight into registers.
 #pragma once
 
 #include <type_traits>
@@ -12,12 +12,12 @@
 namespace per_step_dense::sm90 {
 
 template <class Config>
-class MultiplierOf16Bits {
+class MultiplierOfShared {
   using Storage = SharedStorage<typename Config::Tile>;
   using Stage = sm90::Stage<typename Config::Tile>;
 
  public:
-  __device__ __forceinline__ MultiplierOf16Bits(Storage& smem, int consumer)
+  __device__ __forceinline__ MultiplierOfShared(Storage& smem, int consumer)
       : smem_(smem), first_row_(first_row<Config>(consumer)) {}
 
   // One group of products is always under way: a stage is given back when the next one's are, the
@@ -48,7 +48,7 @@ class MultiplierOf16Bits {
   }
 
  private:
-  static constexpr int kTermsOfWgmma = 16;
+  static constexpr int kTermsOfWgmma = 32 / Config::kElementBytes;
   static constexpr uint32_t kPanelBytes = Config::kBlockK * kRowBytes;
 
   // From a product's terms to the next one's: along k inside the rows, else from row to row.
@@ -61,7 +61,8 @@ class MultiplierOf16Bits {
   template <class Product>
   __device__ __forceinline__ void multiply(const Stage& stage, bool is_first,
                                            Accumulators<Config>& accum) const {
-    static_assert(kPanelBytes == kWgmmaRows * kRowBytes, "or 64 rows of A are not a panel");
+    static_assert(Config::kBlocks == 1 || kPanelBytes == kWgmmaRows * kRowBytes,
+                  "or 64 rows of A are not a panel");
     const uint32_t smem_a = ptx::cvta_to_shared(stage.a[first_row_]);
     const uint32_t smem_b = ptx::cvta_to_shared(stage.b);
 #pragma unroll
@@ -82,7 +83,10 @@ class MultiplierOf16Bits {
                                                   float (&accum)[Config::kAccums]) {
     constexpr bool kTransA = Product::kMajorA == Major::kRow,
                    kTransB = Product::kMajorB == Major::kRow;
-    if constexpr (std::is_same_v<typename Config::Scalar, __half>) {
+    if constexpr (std::is_same_v<typename Config::Scalar, float>) {
+      static_assert(!kTransA && !kTransB, "wgmma transposes 16-bit elements alone");
+      ptx::wgmma_m64k8_tf32<Config::kBlockN>(accum, a, b, accumulate);
+    } else if constexpr (std::is_same_v<typename Config::Scalar, __half>) {
       ptx::wgmma_m64k16_f16<Config::kBlockN, kTransA, kTransB>(accum, a, b, accumulate);
     } else {
       ptx::wgmma_m64k16_bf16<Config::kBlockN, kTransA, kTransB>(accum, a, b, accumulate);

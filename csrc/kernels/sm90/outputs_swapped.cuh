@@ -9,13 +9,14 @@
 namespace per_step_dense::sm90 {
 
 template <class Config>
-class OutputsOfTf32 {
+class OutputsOfSwapped {
   static constexpr int kRowElems = Config::kRowElems;
   static constexpr int kElemsOfChunk = 16 / Config::kElementBytes;
   static_assert(Config::kBlocks == 1, "or a thread has more columns");
 
  public:
-  __device__ __forceinline__ OutputsOfTf32(SharedStorage<typename Config::Tile>& smem, int consumer)
+  __device__ __forceinline__ OutputsOfSwapped(SharedStorage<typename Config::Tile>& smem,
+                                              int consumer)
       : smem_outputs_(smem.outputs[consumer]),
         smem_bias_(smem.bias[consumer]),
         first_column_(first_column<Config>(consumer)) {}
