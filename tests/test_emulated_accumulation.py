@@ -12,7 +12,16 @@ import cases
 import emulator
 import pytest
 import torch
-from emulated import ALL, KERNELS, Gradients, Kernel, Sizes, torchs_bmm, torchs_gradients
+from emulated import (
+    ALL,
+    KERNELS,
+    SM90_KERNELS,
+    Gradients,
+    Kernel,
+    Sizes,
+    torchs_bmm,
+    torchs_gradients,
+)
 from emulator.structs import ADD, ADD_FLOAT32, OVERWRITE, BackwardProblem, View2, View3, dtype_index
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
@@ -90,6 +99,28 @@ def test_gradients_are_added_to_what_is_there(kernel, splits, outputs):
             assert_added(kernel, given, old, actual)
 
 
+@pytest.mark.parametrize("kernel", [k for k in SM90_KERNELS if not k.is_tf32], ids=str)
+def test_gradients_are_added_by_what_tma_feeds(kernel: Kernel) -> None:
+    """dx is stored by TMA as ever; what is added to may lie anyhow."""
+    m, n, k = kernel.facts.weight_m * kernel.facts.cluster, kernel.facts.weight_n, 64
+    sizes = (4 * k + 1, 2, m + 8, n + 8)
+    given = operands(kernel, sizes)
+    without_dx = (False, True, True)
+    for dtype in dtypes_added_to(kernel):
+        old = old_gradients(sizes, dtype)
+        for mask, splits, outputs in (
+            (ALL, (1, 1), "contiguous"),
+            (ALL, (1, 3), "contiguous"),
+            (without_dx, (1, 1), "padded"),
+            (without_dx, (1, 1), "strided"),
+            ((False, False, True), (1, 1), "contiguous"),
+        ):
+            actual = kernel.backward(
+                *given, mask, added_to=old, splits=splits, outputs=outputs, sms=2
+            )
+            assert_added(kernel, given, old, actual, mask)
+
+
 @pytest.mark.parametrize(
     "mask", [(False, True, False), (False, False, True), (True, False, True)], ids=str
 )
@@ -136,10 +167,10 @@ def test_steps_add_their_own_rows(kernel):
         )
 
 
-@pytest.mark.parametrize("kernel", ["simt", "tiny", "sm80"])
+@pytest.mark.parametrize("kernel", ["simt", "tiny", "sm80", "sm90"])
 def test_the_same_launches_as_without(kernel):
-    given = [torch.randn(shape).bfloat16() for shape in ((300, 2, 9), (300, 2, 8), (2, 8, 9))]
-    old = old_gradients((300, 2, 8, 9), torch.float32)
+    given = [torch.randn(shape).bfloat16() for shape in ((300, 2, 16), (300, 2, 8), (2, 8, 16))]
+    old = old_gradients((300, 2, 8, 16), torch.float32)
     library = emulator.default_library()
     for splits in (1, 1), (1, 3):
         emulator.backward(*given, kernel=kernel, splits=splits)

@@ -156,8 +156,11 @@ std::string why_no_boxes(const BackwardProblem& problem) {
                            {"dx", problem.dx, "BTI", {b, t, i}, false, bytes}});
   }
   if (obstacle.empty() && problem.dweight.data) {
-    obstacle = why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes},
-                           {"dweight", problem.dweight, "TIO", {t, i, o}, false, bytes}});
+    obstacle = why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes}});
+  }
+  const bool stores_dweight = problem.accumulation == Accumulation::kOverwrite;
+  if (obstacle.empty() && problem.dweight.data && stores_dweight) {
+    obstacle = why_no_box({{"dweight", problem.dweight, "TIO", {t, i, o}, false, bytes}});
   }
   return obstacle;
 }

@@ -84,7 +84,7 @@ class ColumnSums {
     if (params.is_split) {
       ptx::st_global(element_at<float>(to, at.t, n) + at.split * params.column_sum_part_elems, sum);
     } else {
-      ptx::st_global(element_at<Scalar>(to, at.t, n), from_accum<Scalar>(sum));
+      store_result<Scalar>(params.gemm, to, sum, at.t, n);
     }
   }
 

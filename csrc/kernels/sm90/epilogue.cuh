@@ -36,6 +36,9 @@ class Epilogue {
       });
       return;
     }
+    if constexpr (Product::kAccumulates) {
+      if (params.gemm.accumulation != Accumulation::kOverwrite) return add(params, at, accum);
+    }
     if constexpr (Product::kActivates) {
       if (params.gemm.z.data)
         store_outputs<Product>(params, params.z, Activation::kNone, at, accum);
@@ -62,6 +65,17 @@ class Epilogue {
   }
 
  private:
+  __device__ __forceinline__ void add(const ProductParams& params, const TilePlace& at,
+                                      Accumulators<Config>& accum) const {
+    for_each_panel<Config>(accum, [&](int block, int panel, const PanelSums& sums) {
+      if (params.gemm.accumulation == Accumulation::kAddFloat32) {
+        outputs_.template add<float>(params, at, block, panel, sums);
+      } else {
+        outputs_.template add<typename Config::Scalar>(params, at, block, panel, sums);
+      }
+    });
+  }
+
   static __device__ __forceinline__ bool is_leader() {
     return threadIdx.x % kWarpgroupThreads == 0;
   }

@@ -4,6 +4,7 @@
 #include "kernels/output.cuh"
 #include "kernels/sm90/accumulators.cuh"
 #include "kernels/sm90/tile_walk.cuh"
+#include "kernels/store_group.cuh"
 
 namespace per_step_dense::sm90 {
 
@@ -59,25 +60,44 @@ class OutputsOfRows {
     }
   }
 
-  // N is a multiple of 4, so that pairs lie wholly inside or outside.
   __device__ __forceinline__ void store_parts(const ProductParams& params, const TilePlace& at,
                                               int block, int panel, const PanelSums& sums) const {
+    store_pairs<float>(params, at, block, panel, sums, [](float*, float(&)[2]) {});
+  }
+
+  // To what is there, of type Out.
+  template <class Out>
+  __device__ __forceinline__ void add(const ProductParams& params, const TilePlace& at, int block,
+                                      int panel, const PanelSums& sums) const {
+    store_pairs<Out>(params, at, block, panel, sums, [&](const Out* gmem, float(&pair)[2]) {
+      add_stored_group(gmem, params.gemm.c.stride_n, pair, 2, params.stores_pairs);
+    });
+  }
+
+ private:
+  // Straight from registers, after visit(where it goes, pair). N is a multiple of 4, so that pairs
+  // lie wholly inside or outside.
+  template <class Out, class Visit>
+  __device__ __forceinline__ void store_pairs(const ProductParams& params, const TilePlace& at,
+                                              int block, int panel, const PanelSums& sums,
+                                              Visit&& visit) const {
     const Gemm& gemm = params.gemm;
     const int64_t m = at.m0 + first_row_ + block * kWgmmaRows + thread_.row;
     const int64_t n = at.n0 + panel * kPanelColumns + thread_.column;
-    float* const gmem = element_at<float>(gemm.c, at.t, m, n) + at.split * params.part_elems;
+    Out* const first = element_at<Out>(gemm.c, at.t, m, n) + at.split * params.part_elems;
 #pragma unroll
     for (int pair = 0; pair < kPairsOfPanel; ++pair) {
 #pragma unroll
       for (int row = 0; row < 2; ++row) {
         if (n + pair * 8 >= gemm.n || m + row * 8 >= gemm.m) continue;
-        ptx::st_global(reinterpret_cast<float2*>(gmem + row * 8 * gemm.c.stride_m + pair * 8),
-                       make_float2(sums[pair * 4 + row * 2], sums[pair * 4 + row * 2 + 1]));
+        Out* const gmem = first + row * 8 * gemm.c.stride_m + pair * 8 * gemm.c.stride_n;
+        float values[] = {sums[pair * 4 + row * 2], sums[pair * 4 + row * 2 + 1]};
+        visit(gmem, values);
+        store_group(gmem, gemm.c.stride_n, values, 2, params.stores_pairs);
       }
     }
   }
 
- private:
   // A warp's stores of a pair lie in different banks.
   __device__ __forceinline__ void write_of_16_bits(int block, int panel,
                                                    const PanelSums& sums) const {

@@ -9,7 +9,7 @@ namespace per_step_dense::sm90 {
 
 struct ProductParams : TiledProduct {
   CUtensorMap a, b;
-  CUtensorMap c, z;  // not encoded where the sum is split; z neither where it is absent
+  CUtensorMap c, z;  // not encoded where consumers store themselves; z neither where it is absent
 
   bool a_has_steps, b_has_steps;  // else their maps have one
   bool reads_b_once;

@@ -62,23 +62,34 @@ LaunchShape shape_of(int64_t items, const TileInfo& tile, int32_t sms) {
 // Cuts the products of a problem into tiles, and finds room for their parts.
 class Cutter {
  public:
-  Cutter(const TileInfo& tile, SplitWorkspace& workspace) : tile_(tile), workspace_(workspace) {}
+  Cutter(DType dtype, const TileInfo& tile, SplitWorkspace& workspace)
+      : dtype_(dtype), tile_(tile), workspace_(workspace) {}
 
   TiledProduct cut(const Gemm& gemm, int splits, SplitSum& sum) {
     TiledProduct product{};
     product.gemm = gemm;
     if (!is_wanted(gemm)) return product;
     product.order = order_of(gemm, tile_, splits);
+    product.stores_pairs = has_aligned_pairs(gemm);
     if (product.order.splits > 1) {
       product.is_split = true;
       product.part_elems = part_elems(gemm);
       product.column_sum_part_elems = column_sum_part_elems(gemm);
       sum = workspace_.leave_parts(product.gemm, product.order.splits);
+      product.stores_pairs = true;
     }
     return product;
   }
 
  private:
+  bool has_aligned_pairs(const Gemm& gemm) const {
+    const bool is_float32 = gemm.accumulation == Accumulation::kAddFloat32;
+    const int64_t bytes = 2 * (is_float32 ? sizeof(float) : bytes_of(dtype_));
+    return gemm.c.stride_n == 1 && gemm.c.stride_m % 2 == 0 && gemm.c.stride_t % 2 == 0 &&
+           reinterpret_cast<uintptr_t>(gemm.c.data) % bytes == 0;
+  }
+
+  DType dtype_;
   const TileInfo& tile_;
   SplitWorkspace& workspace_;
 };
@@ -156,7 +167,6 @@ std::string why_not(const BackwardProblem& problem) {
   if (!no_tensor_cores.empty()) return no_tensor_cores;
   if (problem.dtype == DType::kTFloat32 && (problem.dweight.data || problem.dbias.data))
     return "sm90 computes the gradient of x alone in tfloat32";
-  if (problem.accumulation != Accumulation::kOverwrite) return "sm90 adds to no gradient yet";
   if (problem.rows.begin) return "sm90 needs every step to have all rows";
   if (problem.dx.data && problem.o == 0) return "sm90 needs terms to add up: O = 0";
   if ((problem.dweight.data || problem.dbias.data) && problem.b == 0)
@@ -177,8 +187,8 @@ ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, vo
   if (problem.b == 0 || problem.t == 0 || problem.o == 0) return work;
   const TileInfo tile = tile_info(choice.tile, problem.dtype);
   SplitWorkspace room(workspace, problem.dtype);
-  work.product =
-      Cutter(tile, room).cut(work.product.gemm, choice.splits[kForward], work.sums.sum[kForward]);
+  work.product = Cutter(problem.dtype, tile, room)
+                     .cut(work.product.gemm, choice.splits[kForward], work.sums.sum[kForward]);
   work.plan.shape = shape_of(work.product.order.items, tile, choice.sms);
   work.plan.workspace_bytes = room.bytes();
   work.plan.launches = work.product.is_split ? 2 : 1;
@@ -196,7 +206,7 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
                        Activation::kNone, problem.dz, problem.dz, work.problem.dz};
   }
   const TileInfo tile = backward_tile_info(choice.tile, problem.dtype);
-  Cutter cutter(tile, room);
+  Cutter cutter(problem.dtype, tile, room);
   work.grad_input = cutter.cut(grad_input_product(work.problem), choice.splits[kGradInput],
                                work.sums.sum[kGradInput]);
   work.grad_weight = cutter.cut(grad_weight_product(work.problem), choice.splits[kGradWeight],

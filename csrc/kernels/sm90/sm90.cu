@@ -21,18 +21,20 @@ cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile
 
 namespace {
 
-// Where the sum is split, outputs are parts, which consumers store themselves. Without rows, there
-// are column sums alone.
+// Parts of split sums, and what is added to, consumers store themselves. Without rows, there are
+// column sums alone.
 cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params) {
   struct Wanted {
     const BoxedTensor& tensor;
     CUtensorMap& map;
     bool is_wanted;
   };
+  const bool stores_boxes =
+      !params.is_split && params.gemm.accumulation == Accumulation::kOverwrite;
   for (const Wanted& wanted :
        {Wanted{boxes.a, params.a, params.gemm.m > 0}, Wanted{boxes.b, params.b, true},
-        Wanted{boxes.c, params.c, !params.is_split && boxes.c.data},
-        Wanted{boxes.z, params.z, !params.is_split && boxes.z.data}}) {
+        Wanted{boxes.c, params.c, stores_boxes && boxes.c.data},
+        Wanted{boxes.z, params.z, stores_boxes && boxes.z.data}}) {
     if (!wanted.is_wanted) continue;
     const cudaError_t status = encode_tensor_map(wanted.tensor, wanted.map);
     if (status != cudaSuccess) return status;
