@@ -7,7 +7,9 @@ reaches.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import fcntl
 import functools
 import hashlib
 import os
@@ -267,14 +269,29 @@ def _build_folder() -> Path:
 
 
 def _make(target: Path, command: Callable[[str], list[str]]) -> Path:
-    """Runs the command unless its target exists. Others may be making it at the same time."""
-    if target.exists():
-        os.utime(target)
-        return target
-    with tempfile.TemporaryDirectory(dir=BUILD_FOLDER) as folder:
-        out = Path(folder) / target.name
-        done = subprocess.run(command(str(out)), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise BuildError(f"{' '.join(done.args)}\n{done.stderr}")
-        out.replace(target)
+    """Runs the command unless its target exists."""
+    with _nobody_else_making(target):
+        if target.exists():
+            os.utime(target)
+            return target
+        with tempfile.TemporaryDirectory(dir=BUILD_FOLDER) as folder:
+            out = Path(folder) / target.name
+            done = subprocess.run(command(str(out)), capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise BuildError(f"{' '.join(done.args)}\n{done.stderr}")
+            out.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _nobody_else_making(target: Path) -> Iterator[None]:
+    """Test processes start together and want the same objects: one compiles, the others wait."""
+    locks = target.parent / "locks"
+    locks.mkdir(exist_ok=True)
+    lock = locks / target.name
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # whoever waits for it finds the target
