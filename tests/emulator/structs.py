@@ -179,6 +179,7 @@ DTYPES = {
     for index, dtype in enumerate((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 }
 TFLOAT32 = 4
+TYPES = (*(str(dtype).removeprefix("torch.") for dtype in DTYPES), "tfloat32")
 
 
 def dtype_index(dtype: torch.dtype, tf32: bool = False) -> int:
