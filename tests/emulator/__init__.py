@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 
-from .build import REPOSITORY, BuildError, Variant, build_driver, build_library
+from .build import BuildError, Variant, build_driver, build_library, build_mutant
 from .library import EmulatorError, Library, default_library, schedules
 from .mutation import Mutation, mutated_tree
+from .sources import REPOSITORY, Instantiation
 
 __all__ = [
     "REPOSITORY",
     "BuildError",
     "EmulatorError",
+    "Instantiation",
     "Library",
     "Mutation",
     "Variant",
@@ -21,6 +23,7 @@ __all__ = [
     "backward",
     "build_driver",
     "build_library",
+    "build_mutant",
     "default_library",
     "forward",
     "mutated_tree",

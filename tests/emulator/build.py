@@ -7,39 +7,33 @@ reaches.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import fcntl
 import functools
 import hashlib
 import os
 import platform
-import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from .sources import (
+    DRIVER_SOURCE,
+    EMULATOR,
+    INCLUDE_FOLDERS,
+    ONE_TILE,
+    REPOSITORY,
+    Instantiation,
+    SourceTree,
+)
+
 BUILD_FOLDER = REPOSITORY / "build" / "emulator"
 KEEP_UNUSED_SECONDS = 3 * 24 * 3600
-
-# Relative to a source tree. What a mutated tree may change is compiled from that tree.
-EMULATOR = Path("tests/emulator")
-INCLUDE_FOLDERS = (EMULATOR / "include", EMULATOR, Path("csrc"))
-# Globs, not a list by hand: what torch's build takes in is executed here too.
-SOURCE_PATTERNS = (
-    "csrc/kernels/**/*.cu",
-    "csrc/kernels/**/*.cpp",
-    "csrc/choose_kernel.cpp",
-    "csrc/choose_kernel_cuda.cpp",
-    "csrc/cost_*.cpp",
-    "csrc/architecture.cpp",
-    "csrc/problem_text.cpp",
-    f"{EMULATOR}/kernels/*.cu",
-    f"{EMULATOR}/*.cpp",
-)
-DRIVER_SOURCE = EMULATOR / "driver.cpp"
 
 COMMON_FLAGS = (
     "-std=c++17",
@@ -104,54 +98,100 @@ class BuildError(RuntimeError):
     """The compiler's or linker's complaint."""
 
 
-def build_library(root: Path = REPOSITORY, variant: Variant | None = None) -> Path:
-    """The shared library of the kernels under `root`, compiled where it is not there yet."""
+class Unit(NamedTuple):
+    """What the compiler is called for once."""
+
+    tree: SourceTree
+    source: Path
+    flags: tuple[str, ...]
+
+
+def build_library(variant: Variant | None = None) -> Path:
+    """The shared library of this checkout's kernels, compiled where it is not there yet."""
     variant = variant or Variant.from_environment()
     if variant is Variant.THREAD:
         raise BuildError("ThreadSanitizer needs a program of its own: build_driver(Variant.THREAD)")
-    objects = _objects(root, variant, _sources(root))
-    flags = ("-shared", "-Wl,-Bsymbolic", *variant.link_flags)
-    return _link(objects, "libemulator", ".so", flags)
+    tree = _checkout()
+    objects = _compile_all(
+        *_units(tree, tree.runtime_sources(), variant.runtime_flags),
+        *_units(tree, tree.sources(), variant.kernel_flags),
+    )
+    return _link_library(objects, variant.link_flags)
 
 
-def build_driver(variant: Variant, root: Path = REPOSITORY) -> Path:
+def build_mutant(root: Path, run: Collection[Instantiation] | None = None) -> Path:
+    """The shared library of a mutated copy of the sources.
+
+    `run` is what will run of the kernels of tiles. The other ones are this checkout's.
+    """
+    tree = SourceTree(root)
+    flags = Variant.PLAIN.mutant_flags
+    kernels = _units(tree, tree.sources(), flags) if run is None else _narrowed(tree, flags, run)
+    runtime = _units(tree, tree.runtime_sources(), Variant.PLAIN.runtime_flags)
+    return _link_library(_compile_all(*runtime, *kernels), ("-Wl,--strip-debug",))
+
+
+def build_driver(variant: Variant) -> Path:
     """The stand-alone program, see driver.cpp."""
-    objects = _objects(root, variant, [*_sources(root), root / DRIVER_SOURCE])
-    return _link(objects, f"driver-{variant.value}", "", variant.link_flags)
-
-
-def _sources(root: Path) -> list[Path]:
-    """The kernels, the host code they need and the bridge."""
-    found = {path for pattern in SOURCE_PATTERNS for path in root.glob(pattern)}
-    return sorted(found - {root / DRIVER_SOURCE})
-
-
-def _objects(root: Path, variant: Variant, sources: Sequence[Path]) -> list[Path]:
-    runtime_sources = sorted((root / EMULATOR / "runtime").glob("*.cpp"))
-    kernel_flags = variant.kernel_flags if root == REPOSITORY else variant.mutant_flags
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compile_runtime = functools.partial(_compile, root, flags=variant.runtime_flags)
-        compile_kernel = functools.partial(_compile, root, flags=kernel_flags)
-        runtime = pool.map(compile_runtime, runtime_sources)
-        kernels = pool.map(compile_kernel, sources)
+    tree = _checkout()
+    runtime = _compile_all(*_units(tree, tree.runtime_sources(), variant.runtime_flags))
     if variant is Variant.THREAD:
-        return [_hide_from_thread_sanitizer(root, list(runtime)), *kernels]
-    return [*runtime, *kernels]
+        runtime = [_hide_from_thread_sanitizer(runtime)]
+    sources = (*tree.sources(), REPOSITORY / DRIVER_SOURCE)
+    kernels = _compile_all(*_units(tree, sources, variant.kernel_flags))
+    return _link([*runtime, *kernels], f"driver-{variant.value}", "", variant.link_flags)
 
 
-def _compile(root: Path, source: Path, flags: Sequence[str]) -> Path:
-    flags = (*COMMON_FLAGS, *flags)
-    includes = [root / folder for folder in INCLUDE_FOLDERS]
+@functools.cache
+def _checkout() -> SourceTree:
+    return SourceTree()
+
+
+def _units(tree: SourceTree, sources: Sequence[Path], flags: tuple[str, ...]) -> list[Unit]:
+    return [Unit(tree, source, flags) for source in sources]
+
+
+def _narrowed(
+    tree: SourceTree, flags: tuple[str, ...], run: Collection[Instantiation]
+) -> list[Unit]:
+    """Of what launches tiles, that which will run. Where that is one tile, no other is compiled."""
+    tiles = {instantiation.tile for instantiation in run}
+    launchers = tree
+    launcher_flags = flags
+    if len(tiles) == 1:
+        launchers = SourceTree(tree.root, (ONE_TILE, *INCLUDE_FOLDERS))
+        launcher_flags = (*flags, f"-DEMULATOR_TILE={tiles.pop()}")
+    compiled: list[Unit] = []
+    left_as_it_is: list[Unit] = []
+    for source in tree.sources():
+        if not tree.launches_tiles(source):
+            compiled.append(Unit(tree, source, flags))
+        elif any(instantiation.may_be_in(source) for instantiation in run):
+            compiled.append(Unit(launchers, source, launcher_flags))
+        else:
+            source = REPOSITORY / source.relative_to(tree.root)
+            left_as_it_is.append(Unit(_checkout(), source, Variant.PLAIN.kernel_flags))
+    # Of an inline function that several objects have, the first one's is linked: the mutant's.
+    return [*compiled, *left_as_it_is]
+
+
+def _compile_all(*units: Unit) -> list[Path]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_compile, units))
+
+
+def _compile(unit: Unit) -> Path:
+    tree, source = unit.tree, unit.source
+    flags = (*COMMON_FLAGS, *unit.flags)
     digest = hashlib.sha256(repr((_compiler_version(), flags)).encode())
-    for file in sorted(_project_files(source, includes)):
-        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    digest.update(tree.digest(source))
     target = _artifact(f"{source.stem}-{digest.hexdigest()[:16]}.o")
     language = ["-x", "c++"] if source.suffix == ".cu" else []
-    include_flags = [f"-I{folder}" for folder in includes]
+    include_flags = [f"-I{folder}" for folder in tree.include_folders]
     # Messages name files from the root on, and equal text gives equal objects in every tree.
-    relocate = f"-ffile-prefix-map={root}/="
+    relocate = f"-ffile-prefix-map={tree.root}/="
     # A planted fault may orphan a variable, and that is all right.
-    warnings = WARNINGS if root == REPOSITORY else ("-w",)
+    warnings = WARNINGS if tree.root == REPOSITORY else ("-w",)
     return _make(
         target,
         lambda out: [
@@ -159,6 +199,10 @@ def _compile(root: Path, source: Path, flags: Sequence[str]) -> Path:
             *("-o", out),
         ],
     )
+
+
+def _link_library(objects: Sequence[Path], flags: Sequence[str]) -> Path:
+    return _link(objects, "libemulator", ".so", ("-shared", "-Wl,-Bsymbolic", *flags))
 
 
 def _link(objects: Sequence[Path], stem: str, suffix: str, flags: Sequence[str]) -> Path:
@@ -183,23 +227,18 @@ _INTERCEPTED = {
 }
 
 
-def _hide_from_thread_sanitizer(root: Path, runtime: Sequence[Path]) -> Path:
+def _hide_from_thread_sanitizer(runtime: Sequence[Path]) -> Path:
     """One object of the runtime whose library calls ThreadSanitizer does not see.
 
     Everything but the runtime's own names becomes local, or the linker might take an instrumented
     copy of a template that both sides use.
     """
-    unseen = _artifact(
-        "unseen_memory-"
-        + hashlib.sha256((root / EMULATOR / "runtime/unseen_memory.c").read_bytes()).hexdigest()[
-            :16
-        ]
-        + ".o"
-    )
-    source = str(root / EMULATOR / "runtime/unseen_memory.c")
-    _make(
-        unseen,
-        lambda out: ["gcc", "-O2", "-fPIC", "-fno-builtin", "-Wall", "-c", source, "-o", out],
+    source = REPOSITORY / EMULATOR / "runtime/unseen_memory.c"
+    unseen = _make(
+        _artifact(f"unseen_memory-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.o"),
+        lambda out: [
+            *("gcc", "-O2", "-fPIC", "-fno-builtin", "-Wall", "-c", str(source), "-o", out)
+        ],
     )
     # Of std's templates of the runtime's types, each side has its own.
     kept = ("!_ZNSt*", "!_ZNKSt*", "!_ZSt*", "*emulator*", "*cudaGetDriver*")
@@ -219,30 +258,6 @@ def _hide_from_thread_sanitizer(root: Path, runtime: Sequence[Path]) -> Path:
         _artifact(f"{stem}.o"),
         lambda out: ["ld", "-r", str(hidden), str(unseen), "-o", out],
     )
-
-
-_INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
-
-
-def _project_files(source: Path, include_folders: Sequence[Path]) -> set[Path]:
-    """The source and all that it includes, directly or not, from the project."""
-    reached: set[Path] = set()
-    pending = [source]
-    while pending:
-        file = pending.pop()
-        if file in reached:
-            continue
-        reached.add(file)
-        for name in _INCLUDE.findall(file.read_text()):
-            pending.extend(_resolve(name, file, include_folders))
-    return reached
-
-
-def _resolve(name: str, includer: Path, include_folders: Sequence[Path]) -> Iterator[Path]:
-    for folder in (includer.parent, *include_folders):
-        if (folder / name).is_file():
-            yield folder / name
-            return
 
 
 @functools.cache
@@ -267,14 +282,29 @@ def _build_folder() -> Path:
 
 
 def _make(target: Path, command: Callable[[str], list[str]]) -> Path:
-    """Runs the command unless its target exists. Others may be making it at the same time."""
-    if target.exists():
-        os.utime(target)
-        return target
-    with tempfile.TemporaryDirectory(dir=BUILD_FOLDER) as folder:
-        out = Path(folder) / target.name
-        done = subprocess.run(command(str(out)), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise BuildError(f"{' '.join(done.args)}\n{done.stderr}")
-        out.replace(target)
+    """Runs the command unless its target exists."""
+    with _nobody_else_making(target):
+        if target.exists():
+            os.utime(target)
+            return target
+        with tempfile.TemporaryDirectory(dir=BUILD_FOLDER) as folder:
+            out = Path(folder) / target.name
+            done = subprocess.run(command(str(out)), capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise BuildError(f"{' '.join(done.args)}\n{done.stderr}")
+            out.replace(target)
     return target
+
+
+@contextlib.contextmanager
+def _nobody_else_making(target: Path) -> Iterator[None]:
+    """Test processes start together and want the same objects: one compiles, the others wait."""
+    locks = target.parent / "locks"
+    locks.mkdir(exist_ok=True)
+    lock = locks / target.name
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # whoever waits for it finds the target

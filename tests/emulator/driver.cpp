@@ -1,12 +1,15 @@
 // A stand-alone run of every kernel, for the sanitizers that a Python process cannot load:
 // ThreadSanitizer above all.
 //
-//   driver [schedules]     all of them unless told; the exit status is the number of faults
+//   driver [schedule ...]     by their indices; all unless told. The exit status is the number of
+//                             faults
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
+#include <vector>
 
 #include "bridge.h"
 #include "driver_tensor.h"
@@ -368,17 +371,21 @@ void run_race() {
 
 int main(int argument_count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  size_t schedules = emulator_schedule_count();
-  if (argument_count > 1) {
-    schedules = std::min(schedules, static_cast<size_t>(std::strtoul(arguments[1], nullptr, 10)));
+  std::vector<size_t> schedules;
+  for (int i = 1; i < argument_count; ++i) {
+    schedules.push_back(std::strtoul(arguments[i], nullptr, 10));
   }
-  for (size_t schedule = 0; schedule < schedules; ++schedule) {
+  if (schedules.empty()) {
+    schedules.resize(emulator_schedule_count());
+    std::iota(schedules.begin(), schedules.end(), size_t{0});
+  }
+  for (const size_t schedule : schedules) {
     run_package(schedule);
     run_hopper(schedule);
     run_examples(schedule);
     run_behaviours(schedule);
   }
   run_race();
-  std::printf("%zu schedules, %d runs, %d faults\n", schedules, runs, faults);
+  std::printf("%zu schedules, %d runs, %d faults\n", schedules.size(), runs, faults);
   return std::min(faults, 100);
 }

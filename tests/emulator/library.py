@@ -15,6 +15,7 @@ import torch
 from . import structs
 from .build import build_library
 from .guarded import GuardedOutput
+from .sources import Instantiation
 
 NO_ENCODER = -1  # bridge.h has it, too
 
@@ -60,6 +61,7 @@ class Library:
         choice: Of the last forward or backward: family, tile, splits.
         plan: What that came to: blocks, threads, smem_bytes, cluster, launches, workspace_bytes. A
             run that does anything else is an EmulatorError of the kind "plan".
+        instantiations: Those that forward and backward have run so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,6 +87,7 @@ class Library:
         self.kernels: tuple[str, ...] = ()
         self.choice = structs.Choice()
         self.plan = structs.LaunchPlan()
+        self.instantiations: set[Instantiation] = set()
 
     def tiles(
         self, family: str, dtype: torch.dtype, *, tf32: bool = False
@@ -277,6 +280,8 @@ class Library:
             )
         finally:
             self.choice, self.plan = decision.choice, decision.plan
+        family, dtype = self.families[self.choice.family], structs.TYPES[problem.dtype]
+        self.instantiations.add(Instantiation(family, dtype, self.choice.tile))
 
     def _request(
         self,

@@ -7,13 +7,14 @@ was never planted must not pass for one that was caught.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .build import EMULATOR, REPOSITORY
+from .sources import EMULATOR, REPOSITORY
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,20 @@ class Mutation:
         begin = -1
         for _ in range(wanted):
             begin = text.index(self.old, begin + 1)
+        path.unlink()  # or the text would be written to the checkout
         path.write_text(text[:begin] + self.new + text[begin + len(self.old) :])
 
 
 @contextlib.contextmanager
 def mutated_tree(*mutations: Mutation) -> Iterator[Path]:
-    """A copy of the kernels' and the emulator's sources with the mutations applied."""
+    """The kernels' and the emulator's sources with the mutations applied, links to all others."""
     with tempfile.TemporaryDirectory(prefix="emulator-") as folder:
         root = Path(folder)
-        shutil.copytree(REPOSITORY / "csrc", root / "csrc")
-        shutil.copytree(
-            REPOSITORY / EMULATOR, root / EMULATOR, ignore=shutil.ignore_patterns("*.py", "*.pyc")
-        )
+        ignored = shutil.ignore_patterns("*.py", "*.pyc")
+        for part in (Path("csrc"), EMULATOR):
+            shutil.copytree(
+                REPOSITORY / part, root / part, ignore=ignored, copy_function=os.symlink
+            )
         for mutation in mutations:
             mutation.apply(root)
         yield root

@@ -181,6 +181,7 @@ DTYPES = {
     for index, dtype in enumerate((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 }
 TFLOAT32 = 4
+TYPES = (*(str(dtype).removeprefix("torch.") for dtype in DTYPES), "tfloat32")
 
 OVERWRITE, ADD, ADD_FLOAT32 = range(3)  # Accumulation of csrc/problem.h
 
