@@ -187,9 +187,6 @@ COLUMN_SUM_FAULTS: dict[str, Fault] = {
     "sm90 backward: a stage whose columns are summed is refilled without a proxy fence": fault(
         BY_TURNS, SUMS, "    ptx::fence_proxy_async();\n", ""
     ),
-    "sm90 backward: a stage is given back before the warp has summed its columns": fault(
-        BY_TURNS, SUMS, "    __syncwarp();\n", ""
-    ),
     "sm90 backward: columns are summed as if they were not swizzled": fault(
         BACKWARD, SUMS, "(chunk() % kChunksOfRow ^ row % 8)", "(chunk() % kChunksOfRow)"
     ),
