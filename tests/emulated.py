@@ -37,6 +37,10 @@ class Kernel:
         return f"{self.family}-{tile}-{dtype}"
 
     @property
+    def has_backward(self) -> bool:
+        return not (self.family == "sm90" and self.is_tf32)
+
+    @property
     def is_tf32(self) -> bool:
         return has_tf32(self.family) and self.dtype is torch.float32
 

@@ -60,10 +60,17 @@ def faults_of_tensor_core_kernel(opcodes: Counter[str], dtype: torch.dtype) -> l
 
 
 def faults_of_wgmma_kernel(
-    opcodes: Counter[str], dtype: torch.dtype, columns: int, *, consumers: int, cluster: int
+    opcodes: Counter[str],
+    dtype: torch.dtype,
+    columns: int,
+    *,
+    consumers: int,
+    cluster: int,
+    is_backward: bool = False,
 ) -> list[str]:
     """The same of Hopper's kernels: every stage is one batch of products of so many columns. In
-    tfloat32 their loop is there twice, once for each set of registers of the weight."""
+    tfloat32 their loop is there twice, once for each set of registers of the weight; a backward's
+    once for each of its products."""
     product = f"HGMMA.64x{columns}{WGMMA[dtype]}"
     batches = 2 if dtype is torch.float32 else 1
     needed = {
@@ -72,6 +79,8 @@ def faults_of_wgmma_kernel(
         "UTMASTG.3D": "stores by TMA",
         "SYNCS.PHASECHK.TRANS64.TRYWAIT": "waits at mbarriers",
     }
+    if is_backward:
+        needed["LDS.128"] = "column sums by whole chunks"
     if cluster > 1:
         needed["UTMALDG.3D.MULTICAST"] = "fetches for the whole cluster"
     if consumers > 1:
@@ -80,7 +89,11 @@ def faults_of_wgmma_kernel(
     others = {own for own in opcodes if "MMA." in own and own != product}
     faults = _missing(opcodes, needed) + _out_of_place(opcodes, others)
     # The compiler waits for each product where it cannot tell that nobody looks at its sums.
-    for opcode, wanted in ("WARPGROUP.ARRIVE", batches), ("WARPGROUP.DEPBAR.LE", batches + 1):
+    loops = 2 if is_backward else 1
+    for opcode, wanted in (
+        ("WARPGROUP.ARRIVE", loops * batches),
+        ("WARPGROUP.DEPBAR.LE", loops * (batches + 1)),
+    ):
         if opcodes[opcode] != wanted:
             faults.append(f"{opcodes[opcode]} {opcode}, not {wanted} (products one by one)")
     return faults

@@ -48,6 +48,7 @@ class Launch:
     blocks_per_sm: int
     multiplied: torch.dtype | None = None  # by mma.sync
     hoppers: Kernel | None = None  # of the family that only Hopper runs
+    is_backward: bool = False
 
     def runs_on(self, arch: str) -> bool:
         return self.hoppers is None or arch == HOPPER
@@ -121,9 +122,7 @@ def launches() -> dict[str, Launch]:
             smem_bytes = max(launch.smem_bytes, found[name].smem_bytes if name in found else 0)
             found[name] = replace(launch, smem_bytes=smem_bytes)
     for kernel in SM90_KERNELS:
-        kernel.forward(*cases.of_sizes(3, 2, 16, 8, kernel.dtype, "cpu"))
-        plan, (name,) = emulator.default_library().plan, emulator.default_library().kernels
-        found[name] = Launch(plan.threads, plan.smem_bytes, 1, hoppers=kernel)
+        found |= hoppers_launches_of(kernel)
     return found
 
 
@@ -145,6 +144,24 @@ def launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
     for dy in dz, torch.cat([dz, dz], dim=2)[:, :, : dz.size(2)]:  # contiguous, and not
         emulator.activation_backward(dy, dz, "tanh")
         yield emulator.default_library().kernels[0], ELEMENTWISE
+
+
+def hoppers_launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
+    library, arguments = (
+        emulator.default_library(),
+        cases.of_sizes(3, 2, 16, 8, kernel.dtype, "cpu"),
+    )
+
+    def launch(is_backward: bool) -> tuple[str, Launch]:
+        plan, (name,) = library.plan, library.kernels
+        return name, Launch(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward)
+
+    kernel.forward(*arguments)
+    yield launch(is_backward=False)
+    if kernel.has_backward:
+        dz = torch.randn(3, 2, 8).to(kernel.dtype)
+        kernel.backward(dz, *arguments[:2])
+        yield launch(is_backward=True)
 
 
 def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
@@ -188,9 +205,10 @@ def test_kernels_of_tensor_cores_are_made_of_their_instructions(opcodes, compile
 def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):
     if HOPPER not in opcodes:
         pytest.skip("the module was not built for sm_90a")
-    of_hopper = {name: launch.hoppers for name, launch in launches.items() if launch.hoppers}
-    assert len(of_hopper) == len(SM90_KERNELS)
-    for name, kernel in of_hopper.items():
+    of_hopper = {name: launch for name, launch in launches.items() if launch.hoppers}
+    assert len(of_hopper) == sum(1 + kernel.has_backward for kernel in SM90_KERNELS)
+    for name, launch in of_hopper.items():
+        kernel = launch.hoppers
         facts = kernel.facts
         consumers = facts.threads // 128 - 1
         faults = faults_of_wgmma_kernel(
@@ -199,6 +217,7 @@ def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):
             facts.block_m if kernel.is_tf32 else facts.block_n,  # operands are swapped there
             consumers=consumers,
             cluster=facts.cluster,
+            is_backward=launch.is_backward,
         )
         assert faults == [], name
 

@@ -110,7 +110,7 @@ def test_fault_in_the_machine_code_is_noticed(old: str, new: str, fault: list[st
 # The same of Hopper's.
 HOPPERS = """
 arch = sm_90a
-		Function : forward_kernel
+		Function : gemm_kernel
         /*0010*/                   USETMAXREG.DEALLOC.CTAPOOL 0x28 ;               /* 0x0000 */
         /*0020*/                   USETMAXREG.TRY_ALLOC.CTAPOOL UP0, 0xe8 ;        /* 0x0000 */
         /*0030*/                   SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [UR12], R2 ; /* 0x0000 */
@@ -125,10 +125,16 @@ arch = sm_90a
 
 
 def faults_of_hoppers(
-    listing: str, dtype: torch.dtype = torch.bfloat16, consumers: int = 2, cluster: int = 2
+    listing: str,
+    dtype: torch.dtype = torch.bfloat16,
+    consumers: int = 2,
+    cluster: int = 2,
+    is_backward: bool = False,
 ) -> list[str]:
-    opcodes = opcodes_of(listing.splitlines())["90a"]["forward_kernel"]
-    return faults_of_wgmma_kernel(opcodes, dtype, 256, consumers=consumers, cluster=cluster)
+    opcodes = opcodes_of(listing.splitlines())["90a"]["gemm_kernel"]
+    return faults_of_wgmma_kernel(
+        opcodes, dtype, 256, consumers=consumers, cluster=cluster, is_backward=is_backward
+    )
 
 
 def test_hoppers_kernel_with_all_there_must_be_has_no_fault() -> None:
@@ -140,6 +146,20 @@ def test_hoppers_kernel_with_all_there_must_be_has_no_fault() -> None:
     assert len(faults_of_hoppers(tf32, torch.float32)) == 2
     alone = HOPPERS.replace("USETMAXREG", "NOP").replace("UTMALDG.3D.MULTICAST", "NOP")
     assert faults_of_hoppers(alone, consumers=1, cluster=1) == []
+
+
+def test_hoppers_backward_has_a_loop_for_each_product_and_sums_columns() -> None:
+    loop = [line for line in HOPPERS.splitlines() if "WARPGROUP" in line]
+    twice = "\n".join([HOPPERS.rstrip(), *loop])
+    sums = "        /*00c0*/                   LDS.128 R4, [R8] ;                         /* 0x0 */"
+    assert faults_of_hoppers(f"{twice}\n{sums}", is_backward=True) == []
+    assert faults_of_hoppers(twice, is_backward=True) == [
+        "no LDS.128 (column sums by whole chunks)"
+    ]
+    assert faults_of_hoppers(f"{HOPPERS}{sums}", is_backward=True) == [
+        "1 WARPGROUP.ARRIVE, not 2 (products one by one)",
+        "2 WARPGROUP.DEPBAR.LE, not 4 (products one by one)",
+    ]
 
 
 @pytest.mark.parametrize(

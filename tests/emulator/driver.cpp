@@ -328,6 +328,12 @@ void run_hopper(size_t schedule) {
           run_forward({"forward", extents, dtype, request, schedule});
         }
       }
+      if (dtype == DType::kTFloat32) continue;
+      for (const int splits : {1, 2}) {
+        const emulator::KernelRequest request{
+            KernelFamily::kSm90, tile, {splits, splits}, /*architecture=*/90, /*sms=*/2};
+        run_backward({"backward", {70, 2, 72, 136}, dtype, request, schedule});
+      }
     }
   }
 }

@@ -14,6 +14,7 @@ from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
 from .sm90 import SM90_FAULTS
+from .sm90_backward import SM90_BACKWARD_FAULTS, STEP_BY_STEP
 from .sm90_tf32 import SM90_TF32_FAULTS
 from .sm90_tf32_backward import SM90_TF32_BACKWARD_FAULTS
 from .tiled import TILED_FAULTS
@@ -25,6 +26,7 @@ PACKAGE_FAULTS = {
     **TINY_FAULTS,
     **SM80_FAULTS,
     **SM90_FAULTS,
+    **SM90_BACKWARD_FAULTS,
     **SM90_TF32_FAULTS,
     **SM90_TF32_BACKWARD_FAULTS,
     **ROW_RANGE_FAULTS,
@@ -32,4 +34,4 @@ PACKAGE_FAULTS = {
     **ACCUMULATION_FAULTS,
 }
 
-__all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]
+__all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "STEP_BY_STEP", "Fault"]

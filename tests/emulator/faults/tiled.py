@@ -175,7 +175,7 @@ TILING_FAULTS: dict[str, Fault] = {
         "column += Config::kBlockN",
     ),
     "a part of the column sums lies where the first does": fault(
-        "split backward", COLUMN_SUMS, "at.split * tiled.column_sum_part_elems +", ""
+        "split backward", COLUMN_SUMS, "at.split * tiled.column_sum_part_elems", "0"
     ),
     "no barrier before the column sums": fault("backward", COLUMN_SUMS, SYNC, "", 1),
     "no barrier between the column sums and the block's next tile": Fault(

@@ -11,6 +11,7 @@ from .runs import Scenario, activation_backward, relative_error
 from .simt import SIMT_SCENARIOS
 from .sm80 import SM80_SCENARIOS
 from .sm90 import SM90_SCENARIOS
+from .sm90_backward import SM90_BACKWARD_SCENARIOS
 from .tiny import TINY_SCENARIOS
 
 SCENARIOS: dict[str, Scenario] = {
@@ -18,7 +19,15 @@ SCENARIOS: dict[str, Scenario] = {
     **TINY_SCENARIOS,
     **SM80_SCENARIOS,
     **SM90_SCENARIOS,
+    **SM90_BACKWARD_SCENARIOS,
     "activation_backward": activation_backward,
 }
 
-__all__ = ["SCENARIOS", "SIMT_SCENARIOS", "SM80_SCENARIOS", "Scenario", "relative_error"]
+__all__ = [
+    "SCENARIOS",
+    "SIMT_SCENARIOS",
+    "SM80_SCENARIOS",
+    "SM90_BACKWARD_SCENARIOS",
+    "Scenario",
+    "relative_error",
+]
