@@ -12,7 +12,10 @@ cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile
                         cudaStream_t stream) {
   cudaError_t status = cudaErrorInvalidValue;
   visit_type_at(TilesOf<sizeof(Scalar)>{}, tile, [&](auto type) {
-    status = launch(gemm_kernel<Scalar, decltype(type), Params>, shape, params, stream);
+    using Tile = decltype(type);
+    if constexpr (!kIsRanged<Params> || kTakesRanges<Tile>) {
+      status = launch(gemm_kernel<Scalar, Tile, Params>, shape, params, stream);
+    }
   });
   return status;
 }

@@ -14,6 +14,7 @@ from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
 from .sm90 import SM90_FAULTS
 from .sm90_backward import SM90_BACKWARD_FAULTS, STEP_BY_STEP
+from .sm90_row_ranges import SM90_ROW_RANGE_FAULTS
 from .sm90_tf32 import SM90_TF32_FAULTS
 from .tiled import TILED_FAULTS
 from .tiny import TINY_FAULTS
@@ -27,6 +28,7 @@ PACKAGE_FAULTS = {
     **SM90_BACKWARD_FAULTS,
     **SM90_TF32_FAULTS,
     **ROW_RANGE_FAULTS,
+    **SM90_ROW_RANGE_FAULTS,
     **SHARED_FAULTS,
 }
 
