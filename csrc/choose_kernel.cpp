@@ -111,6 +111,7 @@ class Candidates {
       if (!why_not(problem, family, architecture).empty()) continue;
       for (int tile = 0; tile < tile_count(family, problem.dtype); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
+        if (!has_tile(problem, family, tile)) continue;
         add(problem, estimator, architecture, constraint, family, tile);
       }
     }
@@ -129,6 +130,12 @@ class Candidates {
   const Candidate* end() const { return candidates_ + count_; }
 
  private:
+  // Not every tile takes rows that differ by step.
+  template <class Problem>
+  static bool has_tile(const Problem& problem, KernelFamily family, int tile) {
+    return family != KernelFamily::kSm90 || sm90::has_tile(problem.dtype, problem.rows, tile);
+  }
+
   // For IEEE float32 ATen has nothing that these families lack; for all else, tensor cores or
   // better use of them.
   static bool admits(const Constraint& constraint, KernelFamily family, DType dtype) {

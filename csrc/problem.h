@@ -47,7 +47,7 @@ struct View2 {
 
 // Rows that differ from step to step, such as those of a packed sequence: step t has the rows
 // begin[t] ... begin[t] + count[t] - 1 of all B, in memory that the kernels read. Rows of no step
-// are neither read nor written. Where begin is null, every step has all rows.
+// are not written, and no result depends on them. Where begin is null, every step has all rows.
 struct RowRanges {
   const int64_t* begin;  // (T)
   const int64_t* count;  // (T)

@@ -41,6 +41,13 @@ class Kernel:
         return not (self.family == "sm90" and self.is_tf32)
 
     @property
+    def takes_ranges(self) -> bool:
+        """Of rows that differ from step to step."""
+        if self.family == "sm90" and not self.is_tf32:
+            return self.facts.name.decode() in ("128x128", "64x256", "64x64")
+        return has_tf32(self.family)
+
+    @property
     def is_tf32(self) -> bool:
         return has_tf32(self.family) and self.dtype is torch.float32
 

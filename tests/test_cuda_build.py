@@ -156,12 +156,17 @@ def hoppers_launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
         plan, (name,) = library.plan, library.kernels
         return name, Launch(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward)
 
-    kernel.forward(*arguments)
-    yield launch(is_backward=False)
-    if kernel.has_backward:
-        dz = torch.randn(3, 2, 8).to(kernel.dtype)
-        kernel.backward(dz, *arguments[:2])
-        yield launch(is_backward=True)
+    x, weight, bias = arguments
+    dz = torch.randn(3, 2, 8).to(kernel.dtype)
+    calls = [(x, dz, None)]
+    if kernel.takes_ranges:
+        calls.append((x[:, 0], dz[:, 0], ((0, 2), (2, 1))))
+    for own_x, own_dz, rows in calls:
+        kernel.forward(own_x, weight, bias, rows=rows)
+        yield launch(is_backward=False)
+        if kernel.has_backward:
+            kernel.backward(own_dz, own_x, weight, rows=rows)
+            yield launch(is_backward=True)
 
 
 def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
@@ -206,7 +211,9 @@ def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):
     if HOPPER not in opcodes:
         pytest.skip("the module was not built for sm_90a")
     of_hopper = {name: launch for name, launch in launches.items() if launch.hoppers}
-    assert len(of_hopper) == sum(1 + kernel.has_backward for kernel in SM90_KERNELS)
+    assert len(of_hopper) == sum(
+        (1 + kernel.has_backward) * (1 + kernel.takes_ranges) for kernel in SM90_KERNELS
+    )
     for name, launch in of_hopper.items():
         kernel = launch.hoppers
         facts = kernel.facts

@@ -1,26 +1,31 @@
 """Are products right whose rows differ from step to step, as in a packed sequence?
 
-Each step is compared with torch's product of its own rows. Rows of no step may be neither read nor
-written: the emulator sees to the one, NaN that stays NaN shows the other.
+Each step is compared with torch's product of its own rows. Rows of no step are NaN: no result may
+become it, and none of theirs anything else. That sm80 does not read them the emulator sees to.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cases
 import emulator
 import pytest
 import torch
-from emulated import KERNELS, Kernel, torchs_bmm
+from emulated import KERNELS, SM90_KERNELS, Kernel, torchs_bmm
 from emulator import EmulatorError
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 
-RANGED = [kernel for kernel in KERNELS if kernel.family == "sm80"]
-each_kernel = pytest.mark.parametrize("kernel", RANGED, ids=str)
+OF_SM80 = [kernel for kernel in KERNELS if kernel.family == "sm80"]
+OF_SM90 = [kernel for kernel in SM90_KERNELS if kernel.takes_ranges]
+HALF_OF_SM90 = [kernel for kernel in OF_SM90 if kernel.dtype is torch.float16]
+SMALL_OF_SM90 = HALF_OF_SM90[-1]
+
+each_kernel = pytest.mark.parametrize("kernel", OF_SM80, ids=str)
+each_kernel_of_both = pytest.mark.parametrize("kernel", OF_SM80 + HALF_OF_SM90, ids=str)
 
 
 class Rows(NamedTuple):
@@ -42,6 +47,12 @@ class Rows(NamedTuple):
         for begin, count in zip(*self.ranges, strict=True):
             inside = min(max(begin, 0), self.total)
             yield slice(inside, min(inside + max(count, 0), self.total))
+
+    def belong_to_a_step(self) -> Tensor:
+        belongs = torch.zeros(self.total, dtype=torch.bool)
+        for own in self:
+            belongs[own] = True
+        return belongs
 
 
 def packed(*count: int) -> Rows:
@@ -70,7 +81,18 @@ def rows_of(kernel: Kernel) -> dict[str, Rows]:
     }
 
 
-CASES = [(kernel, case) for kernel in RANGED for case in rows_of(kernel)]
+# What one of sm90's kernels does with many steps, all do.
+ABOUT_TILES = ("around_the_tile", "around_a_stage_of_terms", "gaps", "beyond_the_rows", "no_row")
+
+
+def cases_of(kernel: Kernel) -> Iterable[str]:
+    if kernel.family == "sm80":
+        return rows_of(kernel)
+    about_sm80 = {"many_steps", "as_many_steps_as_threads"}
+    return sorted(rows_of(kernel).keys() - about_sm80) if kernel == SMALL_OF_SM90 else ABOUT_TILES
+
+
+CASES = [(kernel, case) for kernel in OF_SM80 + OF_SM90 for case in cases_of(kernel)]
 
 
 class Arguments(NamedTuple):
@@ -81,14 +103,24 @@ class Arguments(NamedTuple):
 
 
 def arguments(kernel: Kernel, rows: Rows, i: int, o: int) -> Arguments:
+    """As large as asked for, or what TMA needs."""
+    if kernel.family == "sm90":
+        i, o = (-(-size // 8) * 8 for size in (i, o))
     new = cases.New(kernel.dtype, "cpu")
     b, t = rows.total, rows.steps
-    return Arguments(new(b, i), new(t, i, o), new(t, o), new(b, o))
+    x, dz, belongs = new(b, i), new(b, o), rows.belong_to_a_step()
+    x[~belongs] = dz[~belongs] = torch.nan
+    return Arguments(x, new(t, i, o), new(t, o), dz)
 
 
 def sizes_of(kernel: Kernel, rows: Rows) -> tuple[int, int]:
     """More than a tile of columns, or few where there are many weights."""
     return (5, 6) if rows.steps > 100 else (2 * kernel.facts.block_k + 3, kernel.facts.block_n + 5)
+
+
+def wishes_of(kernel: Kernel) -> dict[str, int]:
+    """Few blocks, where they are not as many as tiles: so that each has several."""
+    return {"sms": 3} if kernel.family == "sm90" else {}
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -115,15 +147,14 @@ def column_sums_by_step(rows: Rows, dz: Tensor) -> Tensor:
 
 
 def assert_rows_as_close_as_torch(rows: Rows, actual: Tensor, torchs: Tensor, exact: Tensor):
-    belongs = torch.zeros(rows.total, dtype=torch.bool)
-    for own in rows:
-        belongs[own] = True
+    belongs = rows.belong_to_a_step()
     assert actual[~belongs].isnan().all()
     assert_as_close_as_torch(actual[belongs], torchs[belongs], exact[belongs])
 
 
 def assert_forward_matches_fp64(kernel: Kernel, rows: Rows, args: Arguments, **options):
     x, weight, bias, _ = args
+    options |= wishes_of(kernel)
     y, z = kernel.forward(x, weight, bias, "relu", rows=rows.ranges, want_z=True, **options)
     torchs = forward_by_step(rows, kernel.as_multiplied(x), kernel.as_multiplied(weight), bias)
     exact = forward_by_step(rows, x.double(), weight.double(), bias.double())
@@ -134,6 +165,7 @@ def assert_forward_matches_fp64(kernel: Kernel, rows: Rows, args: Arguments, **o
 def assert_gradients_match_fp64(kernel: Kernel, rows: Rows, args: Arguments, mask=None, **options):
     x, weight, _, dz = args
     mask = mask or (True, True, True)
+    options |= wishes_of(kernel)
     dx, dweight, dbias = kernel.backward(dz, x, weight, mask, rows=rows.ranges, **options)
     assert [result is not None for result in (dx, dweight, dbias)] == list(mask)
     torchs = backward_by_step(rows, *map(kernel.as_multiplied, (dz, x, weight)))
@@ -154,18 +186,37 @@ def test_both_match_fp64_step_by_step(kernel: Kernel, case: str):
     rows = rows_of(kernel)[case]
     args = arguments(kernel, rows, *sizes_of(kernel, rows))
     assert_forward_matches_fp64(kernel, rows, args)
-    assert_gradients_match_fp64(kernel, rows, args)
+    if kernel.has_backward and not (kernel.family == "sm90" and rows.total == 0):
+        assert_gradients_match_fp64(kernel, rows, args)
+
+
+@each_kernel_of_both
+def test_what_a_step_has_does_not_reach_the_others(kernel: Kernel):
+    rows = packed(5, 67, 0, 3)
+    x, weight, bias, dz = arguments(kernel, rows, 40, 40)
+    wishes = {"rows": rows.ranges, **wishes_of(kernel)}
+
+    def results() -> list[Tensor]:
+        y, _ = kernel.forward(x, weight, bias, **wishes)
+        dx, dweight, dbias = kernel.backward(dz, x, weight, **wishes)
+        return [y[others], dx[others], dweight[[0, 2, 3]], dbias[[0, 2, 3]]]
+
+    step = list(rows)[1]
+    others = [row for row in range(rows.total) if not step.start <= row < step.stop]
+    expected = results()
+    x[step], dz[step] = torch.inf, torch.nan
+    assert all(map(torch.equal, results(), expected))
 
 
 @pytest.mark.parametrize("mask", list(itertools.product([True, False], repeat=3)), ids=str)
-@each_kernel
+@each_kernel_of_both
 def test_backward_forms_any_subset_of_the_gradients(kernel: Kernel, mask: tuple[bool, ...]):
     rows = packed(67, 0, 20, 3)
     assert_gradients_match_fp64(kernel, rows, arguments(kernel, rows, 37, 71), mask)
     assert emulator.default_library().counters.launches == int(any(mask))
 
 
-@each_kernel
+@each_kernel_of_both
 def test_sums_that_a_caller_wants_split_match_fp64(kernel: Kernel):
     rows = packed(5 * kernel.facts.block_k + 1, 2, 0, 67)
     args = arguments(kernel, rows, 3 * kernel.facts.block_k, 40)
@@ -186,13 +237,26 @@ def test_rows_and_results_in_any_layout(kernel: Kernel, outputs: str):
     assert_gradients_match_fp64(kernel, rows, strided, outputs=outputs)
 
 
-@each_kernel
+@pytest.mark.parametrize("kernel", HALF_OF_SM90, ids=str)
+def test_rows_and_results_with_gaps_where_tma_takes_them(kernel: Kernel):
+    rows = Rows(kernel.facts.block_m + 9, (5, 0), (kernel.facts.block_m + 2, 3))
+    args = arguments(kernel, rows, 40, kernel.facts.block_n + 8)
+    gaps = args._replace(x=args.x.repeat(1, 2)[:, : args.x.size(1)])
+    assert_forward_matches_fp64(kernel, rows, gaps, outputs="padded")
+    assert_gradients_match_fp64(kernel, rows, gaps, outputs="padded")
+    odd = torch.full((rows.total, args.dz.size(1) + 1), torch.nan, dtype=kernel.dtype)
+    odd[:, 1:] = args.dz
+    assert_gradients_match_fp64(kernel, rows, gaps._replace(dz=odd[:, 1:]))
+    assert emulator.default_library().counters.launches == 2  # the first copies dz
+
+
+@each_kernel_of_both
 def test_every_schedule_gives_the_same_bits(kernel: Kernel):
     rows = packed(*(t % 5 * 7 for t in range(11)))
     x, weight, bias, dz = arguments(kernel, rows, 70, 33)
     results = []
     for schedule in emulator.schedules():
-        wishes = {"rows": rows.ranges, "schedule": schedule}
+        wishes = {"rows": rows.ranges, "schedule": schedule, **wishes_of(kernel)}
         y, _ = kernel.forward(x, weight, bias, "gelu", **wishes)
         results.append((y, *kernel.backward(dz, x, weight, **wishes)))
     for others in results[1:]:
@@ -215,3 +279,32 @@ def test_other_families_refuse_rows_that_differ_by_step(family: str):
             torch.ones(5, 4), torch.ones(2, 4, 3), rows=((0, 2), (2, 3)), kernel=family
         )
     assert caught.value.kind == "choice"
+
+
+def refusal(x: Tensor, weight: Tensor, rows: Rows, **wishes) -> str:
+    with pytest.raises(EmulatorError) as caught:
+        emulator.forward(x, weight, rows=rows.ranges, kernel="sm90", **wishes)
+    assert caught.value.kind == "choice"
+    return caught.value.message
+
+
+def test_other_tiles_of_sm90_refuse_rows_that_differ_by_step():
+    x, weight = torch.ones(8, 16).half(), torch.ones(2, 16, 8).half()
+    for kernel in SM90_KERNELS:
+        if not kernel.takes_ranges and kernel.dtype is torch.float16:
+            refusal(x, weight, packed(4, 4), tile=kernel.tile)
+
+
+def test_sm90_refuses_rows_of_more_than_one_matrix():
+    x, weight = torch.ones(8, 2, 16).half(), torch.ones(2, 16, 8).half()
+    told = "x.stride(1) = 16 is not 0: sm90 needs rows that differ by step to be of one matrix"
+    assert told in refusal(x, weight, packed(4, 4))
+
+
+def test_the_chooser_weighs_the_tiles_of_sm90_that_take_ranges():
+    rows = packed(*[200] * 16)
+    x, weight, bias, _ = arguments(SMALL_OF_SM90, rows, 512, 512)
+    library = emulator.default_library()
+    emulator.forward(x, weight, bias, rows=rows.ranges)
+    chosen = library.families[library.choice.family], library.choice.tile
+    assert chosen in [("sm90", kernel.tile) for kernel in HALF_OF_SM90]

@@ -311,12 +311,6 @@ def test_other_architectures_are_refused(arch: int) -> None:
         emulator.forward(*arguments, kernel="sm90", arch=arch)
 
 
-def test_rows_that_differ_by_step_are_refused() -> None:
-    x, weight = torch.ones(8, 16, dtype=HALF), torch.ones(2, 16, 8, dtype=HALF)
-    with pytest.raises(EmulatorError, match="sm90 needs every step to have all rows"):
-        emulator.forward(x, weight, rows=((0, 4), (4, 4)), kernel="sm90")
-
-
 # What the driver refuses.
 
 

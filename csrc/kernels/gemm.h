@@ -7,6 +7,7 @@
 // The bias gradient is the column sums of grad-weight's b, which is dz.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "activation.h"
@@ -53,5 +54,10 @@ Gemm grad_weight_product(const BackwardProblem& problem);
 inline bool is_wanted(const Gemm& gemm) { return gemm.c.data || gemm.column_sums.data; }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Tiles of so many rows that steps can need whose rows are `rows` in all, however those are shared.
+constexpr int64_t most_tiles(int64_t rows, int64_t steps, int64_t tile_rows) {
+  return std::min(rows, (rows + steps * (tile_rows - 1)) / tile_rows);
+}
 
 }  // namespace per_step_dense

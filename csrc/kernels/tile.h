@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace per_step_dense {
 
@@ -13,6 +14,11 @@ struct TypeList {};
 template <class... Types>
 constexpr int length(TypeList<Types...>) {
   return sizeof...(Types);
+}
+
+template <class Type, class... Types>
+constexpr bool is_among(TypeList<Types...>) {
+  return (std::is_same_v<Type, Types> || ...);
 }
 
 // Calls visit(Type{}) for the type at `index`; false where the list has no such index.

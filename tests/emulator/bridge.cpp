@@ -25,6 +25,7 @@ using emulator::Report;
 using emulator::TensorView;
 using emulator::Workspace;
 using per_step_dense::DType;
+using per_step_dense::KernelFamily;
 using per_step_dense::LaunchPlan;
 using per_step_dense::RowRanges;
 using per_step_dense::View2;
@@ -33,9 +34,12 @@ using per_step_dense::View3;
 // Collects what a problem's kernels may touch. Absent tensors are left out.
 class Views {
  public:
-  explicit Views(DType dtype) : Views(dtype, {}, 0) {}
-  Views(DType dtype, const RowRanges& rows, int64_t t)
-      : element_bytes_(per_step_dense::bytes_of(dtype)), rows_(rows), steps_(t) {
+  explicit Views(DType dtype) : Views(dtype, {}, 0, KernelFamily::kAuto) {}
+  Views(DType dtype, const RowRanges& rows, int64_t t, KernelFamily family)
+      : element_bytes_(per_step_dense::bytes_of(dtype)),
+        rows_(rows),
+        steps_(t),
+        fetches_boxes_(family == KernelFamily::kSm90) {
     if (!rows.begin) return;
     add(ranges("begin", rows.begin));
     add(ranges("count", rows.count));
@@ -56,10 +60,12 @@ class Views {
   }
   void add(const TensorView& view) { views_.push_back(view); }
 
-  // A tensor with rows of the batch. Where they differ by step, those of no step are not touched.
+  // A tensor with rows of the batch. Where they differ by step, those of no step are not touched,
+  // but by TMA, whose boxes reach beyond a step's last row.
   void add_rows(const char* name, BufferRole role, const View3& view, int64_t rows,
                 int64_t columns) {
-    if (!rows_.begin) return add(name, role, view, rows, steps_, columns);
+    const bool is_fetched = fetches_boxes_ && role == BufferRole::kInput;
+    if (!rows_.begin || is_fetched) return add(name, role, view, rows, steps_, columns);
     int64_t begin = 0, end = 0;
     const auto add_run = [&] {
       if (view.data == nullptr) return;
@@ -89,11 +95,12 @@ class Views {
   int64_t element_bytes_;
   RowRanges rows_;  // where begin is null, every step has all rows
   int64_t steps_;
+  bool fetches_boxes_;
   std::vector<TensorView> views_;
 };
 
-Views views_of(const per_step_dense::ForwardProblem& p) {
-  Views views(p.dtype, p.rows, p.t);
+Views views_of(const per_step_dense::ForwardProblem& p, KernelFamily family) {
+  Views views(p.dtype, p.rows, p.t, family);
   views.add_rows("x", BufferRole::kInput, p.x, p.b, p.i);
   views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
   views.add("bias", BufferRole::kInput, p.bias, p.t, p.o);
@@ -102,8 +109,8 @@ Views views_of(const per_step_dense::ForwardProblem& p) {
   return views;
 }
 
-Views views_of(const per_step_dense::BackwardProblem& p) {
-  Views views(p.dtype, p.rows, p.t);
+Views views_of(const per_step_dense::BackwardProblem& p, KernelFamily family) {
+  Views views(p.dtype, p.rows, p.t, family);
   views.add_rows("dz", BufferRole::kInput, p.dz, p.b, p.o);
   views.add_rows("x", BufferRole::kInput, p.x, p.b, p.i);
   views.add("weight", BufferRole::kInput, p.weight, p.t, p.i, p.o);
@@ -154,7 +161,7 @@ void run(const Problem& problem, const KernelRequest& request, size_t schedule,
   }
   decision.plan = per_step_dense::plan_of(problem, decision.choice);
   Workspace workspace(decision.plan.workspace_bytes);
-  Views views = views_of(problem);
+  Views views = views_of(problem, decision.choice.family);
   views.add(workspace.view());
   const auto call = [&] {
     const cudaError_t error = emulator::launch(problem, decision.choice, workspace.data(), nullptr);

@@ -5,4 +5,8 @@ template cudaError_t launch_tile<__nv_bfloat16>(const ProductParams&, const Laun
                                                 cudaStream_t);
 template cudaError_t launch_tile<__nv_bfloat16>(const BackwardParams&, const LaunchShape&, int,
                                                 cudaStream_t);
+template cudaError_t launch_tile<__nv_bfloat16>(const Ranged<ProductParams>&, const LaunchShape&,
+                                                int, cudaStream_t);
+template cudaError_t launch_tile<__nv_bfloat16>(const Ranged<BackwardParams>&, const LaunchShape&,
+                                                int, cudaStream_t);
 }  // namespace per_step_dense::sm90

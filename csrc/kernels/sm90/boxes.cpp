@@ -69,6 +69,12 @@ std::string why_no_box(const NamedView& tensor) {
          " bytes after a multiple of 16: TMA needs 16-byte addresses";
 }
 
+// Where rows differ by step, one map shows those of all steps.
+std::string why_no_matrix_of_rows(const NamedView& tensor) {
+  if (!tensor.view.data || tensor.extent[1] <= 1 || tensor.view.stride[1] == 0) return "";
+  return tensor.stride_of(1) + " is not 0: sm90 needs rows that differ by step to be of one matrix";
+}
+
 // Rows that TMA stores, whole chunks at a time.
 std::string why_no_whole_chunks(char name, int64_t extent, int64_t element_bytes) {
   const int64_t chunk_elems = kChunkBytes / element_bytes;
@@ -78,9 +84,11 @@ std::string why_no_whole_chunks(char name, int64_t extent, int64_t element_bytes
 }
 
 // The first obstacle.
-std::string why_no_box(std::initializer_list<NamedView> tensors) {
+std::string why_no_box(std::initializer_list<NamedView> tensors, bool has_ranges) {
   for (const NamedView& tensor : tensors) {
-    const std::string obstacle = why_no_box(tensor);
+    const bool has_rows = tensor.is_step(1);
+    std::string obstacle = has_ranges && has_rows ? why_no_matrix_of_rows(tensor) : "";
+    if (obstacle.empty()) obstacle = why_no_box(tensor);
     if (!obstacle.empty()) return obstacle;
   }
   return "";
@@ -137,30 +145,37 @@ class Boxer {
 std::string why_no_boxes(const ForwardProblem& problem) {
   const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
   const int64_t bytes = bytes_of(problem.dtype);
+  const bool has_ranges = problem.rows.begin;
   const std::string obstacle = why_no_whole_chunks('O', o, bytes);
   if (!obstacle.empty()) return obstacle;
   return why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes},
                      {"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
-                     {"y", problem.y, "BTO", {b, t, o}, false, bytes},
-                     {"z", problem.z, "BTO", {b, t, o}, false, bytes}});
+                     {"y", problem.y, "BTO", {b, t, o}, has_ranges, bytes},
+                     {"z", problem.z, "BTO", {b, t, o}, has_ranges, bytes}},
+                    has_ranges);
 }
 
 std::string why_no_boxes(const BackwardProblem& problem) {
   const auto& [b, t, i, o] = std::tie(problem.b, problem.t, problem.i, problem.o);
   const int64_t bytes = bytes_of(problem.dtype);
+  const bool has_ranges = problem.rows.begin;
   // A copy of dz has rows of O, dweight stores them, and dx those of I.
   std::string obstacle = why_no_whole_chunks('O', o, bytes);
   if (obstacle.empty() && problem.dx.data) obstacle = why_no_whole_chunks('I', i, bytes);
+  if (obstacle.empty() && has_ranges)
+    obstacle = why_no_matrix_of_rows({"dz", problem.dz, "BTO", {b, t, o}, true, bytes});
   if (obstacle.empty() && problem.dx.data) {
     obstacle = why_no_box({{"weight", problem.weight, "TIO", {t, i, o}, true, bytes},
-                           {"dx", problem.dx, "BTI", {b, t, i}, false, bytes}});
+                           {"dx", problem.dx, "BTI", {b, t, i}, has_ranges, bytes}},
+                          has_ranges);
   }
   if (obstacle.empty() && problem.dweight.data) {
-    obstacle = why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes}});
+    obstacle = why_no_box({{"x", problem.x, "BTI", {b, t, i}, true, bytes}}, has_ranges);
   }
   const bool stores_dweight = problem.accumulation == Accumulation::kOverwrite;
   if (obstacle.empty() && problem.dweight.data && stores_dweight) {
-    obstacle = why_no_box({{"dweight", problem.dweight, "TIO", {t, i, o}, false, bytes}});
+    obstacle =
+        why_no_box({{"dweight", problem.dweight, "TIO", {t, i, o}, false, bytes}}, has_ranges);
   }
   return obstacle;
 }

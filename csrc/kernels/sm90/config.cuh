@@ -6,10 +6,11 @@
 
 namespace per_step_dense::sm90 {
 
-template <class Scalar_, class Tile_>
+template <class Scalar_, class Tile_, bool kHasRanges_>
 struct Config : Tile_ {
   using Scalar = Scalar_;
   using Tile = Tile_;
+  static constexpr bool kHasRanges = kHasRanges_;  // of rows, which differ from step to step
 
   // A consumer's sums: so many times 64 rows of a product, of which each thread has kAccums. Rows
   // of swapped operands' products are columns of the tile.

@@ -10,6 +10,7 @@
 #include "kernels/sm90/column_sums.cuh"
 #include "kernels/sm90/outputs_rows.cuh"
 #include "kernels/sm90/outputs_swapped.cuh"
+#include "kernels/sm90/row_stores.cuh"
 #include "kernels/sm90/turns.cuh"
 
 namespace per_step_dense::sm90 {
@@ -41,9 +42,9 @@ class Epilogue {
     }
     if constexpr (Product::kActivates) {
       if (params.gemm.z.data)
-        store_outputs<Product>(params, params.z, Activation::kNone, at, accum);
+        store_outputs<Product>(params, params.z, Activation::kNone, params.gemm.z, at, accum);
     }
-    store_outputs<Product>(params, params.c, params.gemm.activation, at, accum);
+    store_outputs<Product>(params, params.c, params.gemm.activation, params.gemm.c, at, accum);
   }
 
   __device__ __forceinline__ void take(const TileBias<Config>& bias) const {
@@ -65,6 +66,10 @@ class Epilogue {
   }
 
  private:
+  // Whether the outputs of all steps are rows of one matrix.
+  template <class Product>
+  static constexpr bool kSharesRows = Config::kHasRanges && Product::kTensorC == TensorKind::kRows;
+
   __device__ __forceinline__ void add(const ProductParams& params, const TilePlace& at,
                                       Accumulators<Config>& accum) const {
     for_each_panel<Config>(accum, [&](int block, int panel, const PanelSums& sums) {
@@ -91,7 +96,8 @@ class Epilogue {
 
   template <class Product>
   __device__ __forceinline__ void store_outputs(const ProductParams& params, const CUtensorMap& map,
-                                                Activation activation, const TilePlace& at,
+                                                Activation activation, const Matrix& matrix,
+                                                const TilePlace& at,
                                                 Accumulators<Config>& accum) const {
     wait_for_room();
     for_each_panel<Config>(accum, [&](int block, int panel, PanelSums& sums) {
@@ -105,19 +111,36 @@ class Epilogue {
     ptx::fence_proxy_async();
     sync();
     if (is_leader()) store_panels<Product>(params, map, at);
+    if (ends_inside<Product>(params, at)) {
+      const int32_t n = at.n0 + first_column<Config>(consumer_);
+      store_rows<Config>(smem_outputs_, matrix, at, n, params.gemm.n);
+    }
   }
 
-  // What lies wholly outside stays here.
+  // Whether rows follow that are not the step's; none are there behind the last one.
+  template <class Product>
+  static __device__ __forceinline__ bool ends_inside(const ProductParams& params,
+                                                     const TilePlace& at) {
+    if constexpr (kSharesRows<Product>) {
+      static_assert(Config::kConsumerRows == Config::kBlockM, "or rows begin elsewhere");
+      return at.rows_end < min(at.m0 + Config::kBlockM, int32_t(params.gemm.m));
+    } else {
+      return false;
+    }
+  }
+
+  // What lies wholly outside stays here, and tiles whose rows threads store.
   template <class Product>
   __device__ __forceinline__ void store_panels(const ProductParams& params, const CUtensorMap& map,
                                                const TilePlace& at) const {
     const int32_t m = at.m0 + first_row<Config>(consumer_);
-    if (m >= params.gemm.m) return;
+    if (m >= params.gemm.m || ends_inside<Product>(params, at)) return;
 #pragma unroll
     for (int panel = 0; panel < Config::kConsumerPanels; ++panel) {
       const int32_t n = at.n0 + first_column<Config>(consumer_) + panel * Config::kRowElems;
       if (n >= params.gemm.n) break;
-      const BoxPlace box = box_at<Product::kTensorC>(at.t, m, n);
+      const int32_t t = kSharesRows<Product> ? 0 : at.t;
+      const BoxPlace box = box_at<Product::kTensorC>(t, m, n);
       ptx::cp_async_bulk_tensor_store(&map, ptx::cvta_to_shared(smem_outputs_.panel[panel]), box.c0,
                                       box.c1, box.c2);
     }

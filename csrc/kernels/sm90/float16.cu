@@ -5,4 +5,8 @@ template cudaError_t launch_tile<__half>(const ProductParams&, const LaunchShape
                                          cudaStream_t);
 template cudaError_t launch_tile<__half>(const BackwardParams&, const LaunchShape&, int,
                                          cudaStream_t);
+template cudaError_t launch_tile<__half>(const Ranged<ProductParams>&, const LaunchShape&, int,
+                                         cudaStream_t);
+template cudaError_t launch_tile<__half>(const Ranged<BackwardParams>&, const LaunchShape&, int,
+                                         cudaStream_t);
 }  // namespace per_step_dense::sm90

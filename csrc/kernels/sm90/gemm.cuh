@@ -20,24 +20,33 @@
 
 #include "kernels/sm90/consumer.cuh"
 #include "kernels/sm90/producer.cuh"
+#include "kernels/sm90/ranged_list.cuh"
 
 namespace per_step_dense::sm90 {
 
 template <class Config, class Params>
-__device__ __forceinline__ void run_producer(const Params& params,
+using ListOf =
+    std::conditional_t<Config::kHasRanges, RangedList<Config, Params>, ItemList<Config, Params>>;
+
+template <class Config, class List>
+__device__ __forceinline__ void run_producer(const List& list,
                                              SharedStorage<typename Config::Tile>& smem) {
   if constexpr (Config::kSharesRegisters) ptx::setmaxnreg_dec<Config::kProducerRegisters>();
   const int warp = __shfl_sync(0xffffffff, int(threadIdx.x) / 32, 0);  // known to be uniform
-  if (warp == 0 && ptx::elect_sync()) Producer<Config, Params>(params, smem).run();
+  if (warp == 0) {
+    const bool fetches = ptx::elect_sync();
+    // A whole warp looks for an item among ranges.
+    if (Config::kHasRanges || fetches) Producer<Config, List>(list, smem, fetches).run();
+  }
   __syncwarp();
 }
 
-template <class Config, class Params>
-__device__ __forceinline__ void run_consumer(const Params& params,
+template <class Config, class List>
+__device__ __forceinline__ void run_consumer(const List& list,
                                              SharedStorage<typename Config::Tile>& smem,
                                              int consumer) {
   if constexpr (Config::kSharesRegisters) ptx::setmaxnreg_inc<Config::kConsumerRegisters>();
-  Consumer<Config, Params>(params, smem, consumer).run();
+  Consumer<Config, List>(list, smem, consumer).run();
 }
 
 template <class Config, class Params>
@@ -45,22 +54,24 @@ __device__ __forceinline__ void run_roles(const Params& params) {
   auto& smem = shared_storage<SharedStorage<typename Config::Tile>>();
   if (threadIdx.x == 0) init_barriers<Config>(smem);
   sync_cluster<Config>();
+  const ListOf<Config, Params> list(params, smem);
   const int warpgroup = __shfl_sync(0xffffffff, int(threadIdx.x) / kWarpgroupThreads, 0);
   if (warpgroup == 0) {
-    run_producer<Config>(params, smem);
+    run_producer<Config>(list, smem);
   } else {
-    run_consumer<Config>(params, smem, warpgroup - 1);
+    run_consumer<Config>(list, smem, warpgroup - 1);
   }
   // Neighbours send bytes and arrivals here, until they have what they wait for.
   if constexpr (Config::kCluster > 1) sync_cluster<Config>();
 }
 
-// Of ProductParams a forward, of GradInputParams or BackwardParams a backward.
+// Of ProductParams a forward, of GradInputParams or BackwardParams a backward; of steps whose rows
+// differ where they are Ranged.
 template <class Scalar, class Tile, class Params>
 __global__ void __launch_bounds__(Tile::kThreads, 1)
     gemm_kernel(const __grid_constant__ Params params) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  run_roles<Config<Scalar, Tile>>(params);
+  run_roles<Config<Scalar, Tile, kIsRanged<Params>>>(params);
 #else
   __trap();  // the instructions are those of sm_90a alone
 #endif

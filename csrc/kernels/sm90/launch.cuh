@@ -11,7 +11,7 @@ namespace per_step_dense::sm90 {
 
 template <class Tile, class Params>
 using TileOfPass =
-    std::conditional_t<std::is_same_v<Params, ProductParams>, Tile, BackwardTile<Tile>>;
+    std::conditional_t<std::is_base_of_v<GradInputParams, Params>, BackwardTile<Tile>, Tile>;
 
 template <class Scalar, class Params>
 cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile,
@@ -19,7 +19,9 @@ cudaError_t launch_tile(const Params& params, const LaunchShape& shape, int tile
   cudaError_t status = cudaErrorInvalidValue;
   visit_type_at(TilesOf<sizeof(Scalar)>{}, tile, [&](auto type) {
     using Tile = TileOfPass<decltype(type), Params>;
-    status = launch(gemm_kernel<Scalar, Tile, Params>, shape, params, stream);
+    if constexpr (!kIsRanged<Params> || kTakesRanges<Tile>) {
+      status = launch(gemm_kernel<Scalar, Tile, Params>, shape, params, stream);
+    }
   });
   return status;
 }

@@ -22,12 +22,14 @@ class MultiplierOfShared {
 
   // One group of products is always under way: a stage is given back when the next one's are, the
   // last one by finish(). Returns the last one. Meanwhile `columns` reads what it sums of b.
-  template <class Product, class Columns>
-  __device__ __forceinline__ uint32_t run(Product, int32_t k_blocks, RingPosition<Config>& ring,
-                                          Accumulators<Config>& accum, Columns& columns) const {
+  template <class Product, class Terms, class Columns>
+  __device__ __forceinline__ uint32_t run(Product, int32_t k_blocks, const Terms& terms,
+                                          RingPosition<Config>& ring, Accumulators<Config>& accum,
+                                          Columns& columns) const {
     uint32_t previous = 0;
     for (int32_t k_block = 0; k_block < k_blocks; ++k_block, ring.advance()) {
       wait(smem_.full[ring.stage], ring.parity);
+      terms.clear_others(smem_.stage[ring.stage], k_block);
       accum.fence();
       ptx::wgmma_fence();
       multiply<Product>(smem_.stage[ring.stage], k_block == 0, accum);

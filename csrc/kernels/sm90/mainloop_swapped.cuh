@@ -6,6 +6,7 @@
 #include "kernels/sm90/column_sums.cuh"
 #include "kernels/sm90/matrix_descriptor.cuh"
 #include "kernels/sm90/pipeline.cuh"
+#include "kernels/sm90/terms.cuh"
 #include "kernels/sm90/weight_fragment.cuh"
 
 namespace per_step_dense::sm90 {
@@ -24,8 +25,9 @@ class MultiplierOfSwapped {
   // A stage's weight is read while the stage before is multiplied, which has its registers until
   // then: so there are two sets of them, by turns. Returns the last stage, which finish() gives
   // back.
-  __device__ __forceinline__ uint32_t run(Forward, int32_t k_blocks, RingPosition<Config>& ring,
-                                          Accumulators<Config>& accum, NoColumnSums&) const {
+  __device__ __forceinline__ uint32_t run(Forward, int32_t k_blocks, TermsOfTensor,
+                                          RingPosition<Config>& ring, Accumulators<Config>& accum,
+                                          NoColumnSums&) const {
     Fragment even, odd;
     uint32_t previous = 0;
     int32_t k_block = 0;

@@ -24,4 +24,17 @@ struct BackwardParams {
   ListOrder order;
 };
 
+// Of steps whose rows differ. All rows lie in one matrix: maps of rows have one step.
+template <class Params>
+struct Ranged : Params {
+  RowRanges ranges;
+  int64_t rows;
+  int32_t steps;
+};
+
+template <class Params>
+inline constexpr bool kIsRanged = false;
+template <class Params>
+inline constexpr bool kIsRanged<Ranged<Params>> = true;
+
 }  // namespace per_step_dense::sm90

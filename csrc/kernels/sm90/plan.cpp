@@ -20,9 +20,9 @@ constexpr size_t smem_bytes_of() {
 
 template <class T>
 TileInfo info_of() {
-  return {T::kElementBytes, T::kBlockM,       T::kBlockN,   T::kBlockK,
-          T::kConsumers,    T::kConsumerRows, T::kPingpong, T::kSwapsOperands,
-          T::kStages,       T::kCluster,      T::kThreads,  smem_bytes_of<T>()};
+  return {T::kElementBytes, T::kBlockM,         T::kBlockN,        T::kBlockK, T::kConsumers,
+          T::kConsumerRows, T::kPingpong,       T::kSwapsOperands, T::kStages, T::kCluster,
+          T::kThreads,      smem_bytes_of<T>(), kTakesRanges<T>};
 }
 
 template <class Visit>
@@ -36,8 +36,10 @@ constexpr int kLeastSide = 64;  // of a tile
 // Beyond it, numbers of tiles and of what comes after the last one leave 32 bits.
 constexpr int64_t kMostItems = int64_t{1} << 30;
 
-int64_t tiles_of(const Gemm& gemm, int block_m, int block_n, int splits) {
-  return gemm.t * ceil_div(gemm.m, block_m) * ceil_div(gemm.n, block_n) * splits;
+// Of all steps. Where their rows differ, so many at most.
+int64_t rows_of_tiles(const Gemm& gemm, int block_m) {
+  return gemm.m_ranges.begin ? most_tiles(gemm.m, gemm.t, block_m)
+                             : gemm.t * ceil_div(gemm.m, block_m);
 }
 
 // Guesses, to be measured: weights that surely stay in L2 beside everything else, rows so short
@@ -126,7 +128,9 @@ TileInfo backward_tile_info(int index, DType dtype) {
 TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
   TileOrder order{};
   const int64_t k_blocks = ceil_div(gemm.k, tile.block_k);
-  const int64_t k_blocks_a_split = ceil_div(k_blocks, std::max(splits, 1));
+  const bool has_ranges = gemm.m_ranges.begin || gemm.k_ranges.begin;
+  const int wanted_splits = has_ranges ? 1 : std::max(splits, 1);  // parts are of equal steps
+  const int64_t k_blocks_a_split = ceil_div(k_blocks, wanted_splits);
   order.k_blocks = int32_t(k_blocks);
   order.k_blocks_a_split = int32_t(k_blocks_a_split);
   order.splits = int32_t(ceil_div(k_blocks, k_blocks_a_split));
@@ -135,7 +139,9 @@ TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
   const int64_t tiles_m = ceil_div(gemm.m, tile.block_m);
   const bool sums_columns = gemm.column_sums.data != nullptr;  // also where there is no row
   order.rows_of_tiles = int32_t(std::max<int64_t>(ceil_div(tiles_m, tile.cluster), sums_columns));
-  order.items = order.steps * order.tiles_n * order.rows_of_tiles * order.splits;
+  order.items = gemm.m_ranges.begin
+                    ? int32_t(rows_of_tiles(gemm, tile.block_m)) * order.tiles_n
+                    : order.steps * order.tiles_n * order.rows_of_tiles * order.splits;
   order.steps_inside = has_steps_inside(gemm, tile.element_bytes);
   order.band = int32_t(kBandColumns / tile.block_n);
   return order;
@@ -146,7 +152,7 @@ namespace {
 // The smallest tile makes the most; so would splits that leave each of them one stage of terms.
 std::string why_too_many_tiles(const Gemm& gemm, DType dtype) {
   const int64_t splits = ceil_div(gemm.k, kRowBytes / bytes_of(dtype));
-  const int64_t items = tiles_of(gemm, kLeastSide, kLeastSide, 1);
+  const int64_t items = rows_of_tiles(gemm, kLeastSide) * ceil_div(gemm.n, kLeastSide);
   return items > kMostItems / splits ? "sm90 needs fewer tiles: more than 2^30" : "";
 }
 
@@ -155,7 +161,6 @@ std::string why_too_many_tiles(const Gemm& gemm, DType dtype) {
 std::string why_not(const ForwardProblem& problem) {
   const std::string no_tensor_cores = why_no_tensor_cores("sm90", problem.dtype);
   if (!no_tensor_cores.empty()) return no_tensor_cores;
-  if (problem.rows.begin) return "sm90 needs every step to have all rows";
   if (problem.i == 0) return "sm90 needs terms to add up: I = 0";
   const std::string obstacle = why_no_boxes(problem);
   if (!obstacle.empty()) return obstacle;
@@ -167,7 +172,8 @@ std::string why_not(const BackwardProblem& problem) {
   if (!no_tensor_cores.empty()) return no_tensor_cores;
   if (problem.dtype == DType::kTFloat32 && (problem.dweight.data || problem.dbias.data))
     return "sm90 computes the gradient of x alone in tfloat32";
-  if (problem.rows.begin) return "sm90 needs every step to have all rows";
+  if (problem.dtype == DType::kTFloat32 && problem.rows.begin)
+    return "sm90 needs every step to have all rows, for a gradient in tfloat32";
   if (problem.dx.data && problem.o == 0) return "sm90 needs terms to add up: O = 0";
   if ((problem.dweight.data || problem.dbias.data) && problem.b == 0)
     return "sm90 needs terms to add up: B = 0";
@@ -200,10 +206,11 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
   work.problem = problem;
   SplitWorkspace room(workspace, problem.dtype);
   if (!why_no_box_of_dz(problem).empty()) {
-    const int64_t t = problem.t, o = problem.o;
+    const int64_t t = problem.rows.begin ? 1 : problem.t, o = problem.o;
     work.problem.dz = {room.take_bytes(problem.b * t * o * bytes_of(problem.dtype)), {t * o, o, 1}};
     work.copy_of_dz = {problem.b,         t,          o,          problem.dtype,
                        Activation::kNone, problem.dz, problem.dz, work.problem.dz};
+    if (problem.rows.begin) work.problem.dz.stride[1] = 0;  // one matrix has the rows of all steps
   }
   const TileInfo tile = backward_tile_info(choice.tile, problem.dtype);
   Cutter cutter(problem.dtype, tile, room);
@@ -222,13 +229,17 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
   return work;
 }
 
+bool has_tile(DType dtype, const RowRanges& rows, int tile) {
+  return is_tile(dtype, tile) && (!rows.begin || tile_info(tile, dtype).takes_ranges);
+}
+
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice) {
-  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty()) return {};
+  if (!has_tile(problem.dtype, problem.rows, choice.tile) || !why_not(problem).empty()) return {};
   return forward_work(problem, choice, nullptr).plan;
 }
 
 LaunchPlan plan(const BackwardProblem& problem, const Choice& choice) {
-  if (!is_tile(problem.dtype, choice.tile) || !why_not(problem).empty()) return {};
+  if (!has_tile(problem.dtype, problem.rows, choice.tile) || !why_not(problem).empty()) return {};
   return backward_work(problem, choice, nullptr).plan;
 }
 

@@ -13,6 +13,9 @@ namespace per_step_dense::sm90 {
 std::string why_not(const ForwardProblem& problem);
 std::string why_not(const BackwardProblem& problem);
 
+// Whether there is a tile of this index for such rows.
+bool has_tile(DType dtype, const RowRanges& rows, int tile);
+
 LaunchPlan plan(const ForwardProblem& problem, const Choice& choice);
 LaunchPlan plan(const BackwardProblem& problem, const Choice& choice);
 

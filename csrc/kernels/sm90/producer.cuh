@@ -18,33 +18,34 @@ __device__ __forceinline__ void prefetch_tensormaps(const BackwardParams& list) 
   prefetch_tensormaps(list.grad_weight);
 }
 
-template <class Config, class Params>
+template <class Config, class List>
 class Producer {
   using Storage = SharedStorage<typename Config::Tile>;
   using Stage = sm90::Stage<typename Config::Tile>;
 
  public:
-  __device__ __forceinline__ Producer(const Params& params, Storage& smem)
-      : params_(params),
+  // Where the list is walked by a whole warp, one of its threads fetches.
+  __device__ __forceinline__ Producer(const List& list, Storage& smem, bool fetches)
+      : list_(list),
         smem_(smem),
+        fetches_(fetches),
         keep_(ptx::createpolicy_evict_normal()),
         read_once_(ptx::createpolicy_evict_first()) {
-    prefetch_tensormaps(params);
+    if (fetches) prefetch_tensormaps(list.params());
   }
 
   __device__ __forceinline__ void run() {
     RingPosition<Config> ring;
-    for (TileWalk<Config> walk(items_of(params_)); walk.has_item(); walk.advance()) {
-      visit_item<Config>(
-          params_, walk.item(),
-          [&](auto product, const ProductParams& params, const TilePlace& at) {
-            for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
-              wait(smem_.empty[ring.stage], ring.parity ^ 1);  // in the first round all are empty
-              fetch<decltype(product)>(params, at, at.first_k + k_block * Config::kBlockK,
-                                       smem_.stage[ring.stage],
-                                       ptx::cvta_to_shared(&smem_.full[ring.stage]));
-            }
-          });
+    for (TileWalk<Config> walk(list_.items()); walk.has_item(); walk.advance()) {
+      list_.visit(walk.item(), [&](auto product, const ProductParams& params, const TilePlace& at) {
+        if (!fetches_) return;
+        for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
+          wait(smem_.empty[ring.stage], ring.parity ^ 1);  // in the first round all are empty
+          fetch<decltype(product)>(params, at, at.first_k + k_block * Config::kBlockK,
+                                   smem_.stage[ring.stage],
+                                   ptx::cvta_to_shared(&smem_.full[ring.stage]));
+        }
+      });
     }
   }
 
@@ -107,8 +108,9 @@ class Producer {
                                    policy);
   }
 
-  const Params& params_;
+  const List& list_;
   Storage& smem_;
+  bool fetches_;
   uint64_t keep_, read_once_;
 };
 

@@ -85,11 +85,11 @@ cudaError_t set_params(const BackwardProblem& problem, const BackwardWork& work,
 template <class Params>
 cudaError_t launch(const Params& params, const LaunchShape& shape, DType dtype, int tile,
                    cudaStream_t stream) {
-  if constexpr (!std::is_same_v<Params, GradInputParams>) {
+  if constexpr (!std::is_base_of_v<GradInputParams, Params>) {
     if (dtype == DType::kFloat16) return launch_tile<__half>(params, shape, tile, stream);
     if (dtype == DType::kBFloat16) return launch_tile<__nv_bfloat16>(params, shape, tile, stream);
   }
-  if constexpr (!std::is_same_v<Params, BackwardParams>) {
+  if constexpr (std::is_base_of_v<ProductParams, Params>) {
     if (dtype == DType::kTFloat32) return launch_tile<float>(params, shape, tile, stream);
   }
   return cudaErrorInvalidValue;
@@ -102,15 +102,26 @@ TileInfo tile_of(const BackwardProblem& problem, const Choice& choice) {
   return backward_tile_info(choice.tile, problem.dtype);
 }
 
+template <class Params, class Problem, class Work>
+cudaError_t describe_and_launch(Params& params, const Problem& problem, const Work& work,
+                                const Choice& choice, cudaStream_t stream) {
+  const cudaError_t status = set_params(problem, work, tile_of(problem, choice), params);
+  if (status != cudaSuccess) return status;
+  return launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
+}
+
 // The main launch, and one more where sums were split.
 template <class Params, class Problem, class Work>
 cudaError_t run(const Problem& problem, const Work& work, const Choice& choice,
                 cudaStream_t stream) {
-  Params params{};
-  cudaError_t status = set_params(problem, work, tile_of(problem, choice), params);
-  if (status == cudaSuccess) {
-    status = launch(params, work.plan.shape, problem.dtype, choice.tile, stream);
+  if constexpr (!std::is_same_v<Params, GradInputParams>) {
+    if (problem.rows.begin) {
+      Ranged<Params> params{{}, problem.rows, problem.b, int32_t(problem.t)};
+      return describe_and_launch(params, problem, work, choice, stream);
+    }
   }
+  Params params{};
+  const cudaError_t status = describe_and_launch(params, problem, work, choice, stream);
   return status == cudaSuccess ? add_up_splits(problem.dtype, work.sums, stream) : status;
 }
 
@@ -126,7 +137,7 @@ void* workspace_to_come() { return reinterpret_cast<void*>(uintptr_t{512}); }
 
 template <class Problem>
 bool is_legal(const Problem& problem, const Choice& choice) {
-  return is_tile(problem.dtype, choice.tile) && why_not(problem).empty();
+  return has_tile(problem.dtype, problem.rows, choice.tile) && why_not(problem).empty();
 }
 
 }  // namespace

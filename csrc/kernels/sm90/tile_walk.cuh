@@ -13,6 +13,7 @@ struct TilePlace {
   int32_t t, m0, n0;
   int32_t split;
   int32_t first_k, k_blocks;
+  int32_t rows_end;  // where the step's rows end, along m or along k; known where rows differ
 };
 
 // An item of a product: of its step, which of the tiles of all splits.
@@ -31,10 +32,11 @@ __device__ __forceinline__ ItemOfStep item_of_step(const TileOrder& order, uint3
   return {item / items, item % items};
 }
 
-// The tile of this block of the cluster.
+// The tile of this block of the cluster, in a step of so many rows of tiles.
 template <class Config>
-__device__ __forceinline__ TilePlace place_of(const TileOrder& order, const ItemOfStep& item) {
-  const uint32_t tiles_m = order.rows_of_tiles, tiles_n = order.tiles_n;
+__device__ __forceinline__ TilePlace place_of(const TileOrder& order, const ItemOfStep& item,
+                                              uint32_t tiles_m) {
+  const uint32_t tiles_n = order.tiles_n;
   const uint32_t split = item.index / (tiles_m * tiles_n), tile = item.index % (tiles_m * tiles_n);
   const uint32_t first_n = tile / (tiles_m * order.band) * order.band;
   const uint32_t band = min(uint32_t(order.band), tiles_n - first_n);
@@ -49,6 +51,11 @@ __device__ __forceinline__ TilePlace place_of(const TileOrder& order, const Item
   at.first_k = first_k_block * Config::kBlockK;
   at.k_blocks = min(order.k_blocks_a_split, order.k_blocks - first_k_block);
   return at;
+}
+
+template <class Config>
+__device__ __forceinline__ TilePlace place_of(const TileOrder& order, const ItemOfStep& item) {
+  return place_of<Config>(order, item, order.rows_of_tiles);
 }
 
 // What a kernel's list of items has: one product, or both of a backward. Calls visit(product, its
@@ -100,6 +107,25 @@ __device__ __forceinline__ void visit_item(const BackwardParams& list, uint32_t 
     visit(GradInput{}, list.grad_input, place_of<Config>(input, at));
   }
 }
+
+// A kernel's list where all steps have all rows.
+template <class Config, class Params>
+class ItemList {
+ public:
+  __device__ __forceinline__ ItemList(const Params& params, SharedStorage<typename Config::Tile>&)
+      : params_(params) {}
+
+  __device__ __forceinline__ const Params& params() const { return params_; }
+  __device__ __forceinline__ int32_t items() const { return items_of(params_); }
+
+  template <class Visit>
+  __device__ __forceinline__ void visit(uint32_t item, Visit&& visit) const {
+    visit_item<Config>(params_, item, visit);
+  }
+
+ private:
+  const Params& params_;
+};
 
 // Every so many items as there are clusters.
 template <class Config>

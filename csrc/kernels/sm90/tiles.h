@@ -84,6 +84,14 @@ using BackwardTile =
                        Tile<T::kElementBytes, T::kBlockM, T::kBlockN, T::kBlockM / kWgmmaRows,
                             Sharing::kCooperative, T::kStages, T::kCluster>,
                        T>;
+// Those with kernels for steps whose rows differ, too. Never a cluster, whose neighbours could be
+// of different steps.
+using RangedTilesOf16Bits = TypeList<TileOf16Bits<128, 128, 2, Sharing::kPingpong, 5, 1>,
+                                     TileOf16Bits<64, 256, 1, Sharing::kCooperative, 4, 1>,
+                                     TileOf16Bits<64, 64, 1, Sharing::kCooperative, 8, 1>>;
+template <class Tile>
+inline constexpr bool kTakesRanges =
+    is_among<Tile>(RangedTilesOf16Bits{}) || is_among<Tile>(TilesOfTf32{});
 
 template <int kElementBytes>
 using TilesOf = std::conditional_t<kElementBytes == 4, TilesOfTf32, TilesOf16Bits>;
@@ -103,6 +111,7 @@ struct TileInfo {
   int stages, cluster;
   int threads;
   size_t smem_bytes;
+  bool takes_ranges;
 };
 
 TileInfo tile_info(int index, DType dtype);

@@ -1,22 +1,11 @@
 // Tiles of steps whose rows differ: no tile is spent on rows that a step does not have.
 #pragma once
 
-#include "kernels/ptx.cuh"
+#include "kernels/row_range.cuh"
 #include "kernels/tiled/scheduler.cuh"
+#include "kernels/warp_scan.cuh"
 
 namespace per_step_dense::tiled {
-
-struct RowRange {
-  int64_t begin, end;
-};
-
-// What a range claims beyond the rows there are is not touched.
-__device__ __forceinline__ RowRange range_of(const RowRanges& ranges, int64_t t, int64_t rows) {
-  const int64_t begin = ptx::ld_global_nc(ranges.begin + t);
-  const int64_t count = ptx::ld_global_nc(ranges.count + t);
-  const int64_t inside = min(max(begin, int64_t{0}), rows);
-  return {inside, inside + min(max(count, int64_t{0}), rows - inside)};
-}
 
 // Leaves in `found` the step that has the wanted tile of all steps' tiles, and which of its own
 // that is; step -1 where all steps together have fewer. Every thread counts the tiles of some
@@ -37,7 +26,7 @@ class StepFinder {
   __device__ __forceinline__ void find(int64_t wanted) {
     int64_t own = 0;
     for (int64_t t = first_; t < last_; ++t) own += tiles_of(t);
-    const int64_t up_to_own = sum_in_warp(own);
+    const int64_t up_to_own = sum_up_to_lane(own);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (lane == 31) found_.tiles_of_warp[warp] = up_to_own;
     if (threadIdx.x == 0) found_.step = -1;
@@ -52,16 +41,6 @@ class StepFinder {
   __device__ __forceinline__ int64_t tiles_of(int64_t t) const {
     const RowRange range = range_of(gemm_.m_ranges, t, gemm_.m);
     return (range.end - range.begin + Config::kBlockM - 1) / Config::kBlockM;
-  }
-
-  // Of this lane's value and those of the lanes before it.
-  static __device__ __forceinline__ int64_t sum_in_warp(int64_t value) {
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int64_t other = __shfl_up_sync(0xffffffffu, value, distance);
-      if (threadIdx.x % 32 >= unsigned(distance)) value += other;
-    }
-    return value;
   }
 
   __device__ __forceinline__ void tell(int64_t m_tile) const {

@@ -56,11 +56,6 @@ bool stores_groups(const Matrix& matrix, int64_t group_bytes, int64_t element_by
          is_multiple(matrix.stride_t, element_bytes, bytes);
 }
 
-// Tiles of so many rows that steps can need whose rows are `rows` in all, however those are shared.
-int64_t most_tiles(int64_t rows, int64_t steps, int64_t tile_rows) {
-  return std::min(rows, (rows + steps * (tile_rows - 1)) / tile_rows);
-}
-
 class Tiler {
  public:
   Tiler(DType dtype, void* workspace) : dtype_(dtype), workspace_(workspace, dtype) {}

@@ -15,6 +15,7 @@ from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
 from .sm90 import SM90_FAULTS
 from .sm90_backward import SM90_BACKWARD_FAULTS, STEP_BY_STEP
+from .sm90_row_ranges import SM90_ROW_RANGE_FAULTS
 from .sm90_tf32 import SM90_TF32_FAULTS
 from .sm90_tf32_backward import SM90_TF32_BACKWARD_FAULTS
 from .tiled import TILED_FAULTS
@@ -30,6 +31,7 @@ PACKAGE_FAULTS = {
     **SM90_TF32_FAULTS,
     **SM90_TF32_BACKWARD_FAULTS,
     **ROW_RANGE_FAULTS,
+    **SM90_ROW_RANGE_FAULTS,
     **SHARED_FAULTS,
     **ACCUMULATION_FAULTS,
 }

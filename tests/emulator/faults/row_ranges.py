@@ -7,8 +7,8 @@ from .common import ONE_BLOCK, SYNC, Fault, fault
 
 TILED = "csrc/kernels/tiled/"
 ROW_RANGES = TILED + "row_ranges.cuh"
-TILER = TILED + "tiler.cpp"
-PRODUCTS = "csrc/kernels/gemm.cpp"
+RANGE, SCAN = "csrc/kernels/row_range.cuh", "csrc/kernels/warp_scan.cuh"
+PRODUCTS, PRODUCT = "csrc/kernels/gemm.cpp", "csrc/kernels/gemm.h"
 
 ROW_RANGE_FAULTS: dict[str, Fault] = {
     "rows: where the step's begin is forgotten": fault(
@@ -16,13 +16,13 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
     ),
     "rows: a step has one more than it has": fault(
         "sm80 packed forward",
-        ROW_RANGES,
+        RANGE,
         "min(max(count, int64_t{0}),",
         "min(max(count + 1, int64_t{1}),",
     ),
     "rows: the last step has all it claims": fault(
         "sm80 packed forward",
-        ROW_RANGES,
+        RANGE,
         "inside + min(max(count, int64_t{0}), rows - inside)",
         "inside + count",
     ),
@@ -45,7 +45,7 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
         "sm80 packed forward", ROW_RANGES, "before = up_to_own - own", "before = up_to_own"
     ),
     "rows: a lane does not add those of the one before": fault(
-        "sm80 packed forward", ROW_RANGES, ">= unsigned(distance)", "> unsigned(distance)"
+        "sm80 packed forward", SCAN, ">= unsigned(distance)", "> unsigned(distance)"
     ),
     "rows: a warp's count is its first lane's": fault(
         "sm80 packed forward of many steps", ROW_RANGES, "lane == 31", "lane == 0"
@@ -103,6 +103,6 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
         "sm80 packed backward", ROW_RANGES, "range.begin - at.first_k)", "range.begin)"
     ),
     "rows: fewer tiles are launched than steps can need": fault(
-        "sm80 packed forward", TILER, "rows + steps * (tile_rows - 1)", "rows + tile_rows - 1"
+        "sm80 packed forward", PRODUCT, "rows + steps * (tile_rows - 1)", "rows + tile_rows - 1"
     ),
 }

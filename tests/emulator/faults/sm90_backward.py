@@ -51,8 +51,8 @@ PRODUCT_FAULTS: dict[str, Fault] = {
     "sm90 backward: rows and columns of what is stored are exchanged": fault(
         BACKWARD,
         EPILOGUE,
-        "box_at<Product::kTensorC>(at.t, m, n)",
-        "box_at<Product::kTensorC>(at.t, n, m)",
+        "box_at<Product::kTensorC>(t, m, n)",
+        "box_at<Product::kTensorC>(t, n, m)",
     ),
 }
 

@@ -65,6 +65,7 @@ T __shfl_xor_sync(uint32_t mask, T value, int lane_mask, int width = 32) {
 inline uint32_t __ballot_sync(uint32_t mask, int predicate) {
   return ::emulator::ballot(mask, predicate != 0);
 }
+inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
 inline int __any_sync(uint32_t mask, int predicate) {
   return ::emulator::ballot(mask, predicate != 0) != 0;
 }

@@ -12,6 +12,7 @@ from .simt import SIMT_SCENARIOS
 from .sm80 import SM80_SCENARIOS
 from .sm90 import SM90_SCENARIOS
 from .sm90_backward import SM90_BACKWARD_SCENARIOS
+from .sm90_row_ranges import SM90_ROW_RANGE_SCENARIOS
 from .tiny import TINY_SCENARIOS
 
 SCENARIOS: dict[str, Scenario] = {
@@ -20,6 +21,7 @@ SCENARIOS: dict[str, Scenario] = {
     **SM80_SCENARIOS,
     **SM90_SCENARIOS,
     **SM90_BACKWARD_SCENARIOS,
+    **SM90_ROW_RANGE_SCENARIOS,
     "activation_backward": activation_backward,
 }
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..library import Library
+from .packed import packed_backward, packed_forward
 from .runs import (
-    New,
     Scenario,
     accumulation_of_rows,
     as_multiplied,
@@ -21,73 +19,8 @@ from .runs import (
     forward_of_odd_steps,
     forward_of_rows,
     forward_of_strides,
-    is_close,
     long_column_sums,
 )
-
-
-def packed(count: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Step behind step."""
-    return [sum(count[:t]) for t in range(len(count))], list(count)
-
-
-def steps_of(
-    rows: tuple[Sequence[int], Sequence[int]], x: Tensor, weight: Tensor
-) -> list[tuple[slice, Tensor, Tensor]]:
-    """Of each step, which rows it has, they, and its weight."""
-    own = [slice(begin, begin + count) for begin, count in zip(*rows, strict=True)]
-    return [(where, x[where], weight[t]) for t, where in enumerate(own)]
-
-
-def packed_forward(
-    library: Library,
-    schedule: str,
-    dtype: torch.dtype,
-    count: Sequence[int],
-    sizes: tuple[int, int],
-    *,
-    claimed: int = 0,
-    **wishes: Any,
-) -> str:
-    """The last step claims some rows more than there are."""
-    new, rows = New(dtype), packed(count)
-    x, weight = new(sum(count), sizes[0]), new(len(count), *sizes)
-    bias = new(len(count), sizes[1])
-    begin, ranged = rows[0], [*rows[1][:-1], rows[1][-1] + claimed]
-    wishes["rows"] = begin, ranged
-    y, z = library.forward(x, weight, bias, "tanh", want_z=True, schedule=schedule, **wishes)
-    x, weight = (as_multiplied(operand, **wishes) for operand in (x, weight))
-    parts = [x_t @ weight_t for _, x_t, weight_t in steps_of(rows, x, weight)]
-    exact = torch.cat([part + bias[t].double() for t, part in enumerate(parts)])
-    assert z is not None
-    if not is_close(z, exact):
-        return "z is wrong"
-    return "" if is_close(y, exact.tanh()) else "y is wrong"
-
-
-def packed_backward(
-    library: Library,
-    schedule: str,
-    dtype: torch.dtype,
-    count: Sequence[int],
-    sizes: tuple[int, int],
-    **wishes: Any,
-) -> str:
-    new, rows = New(dtype), packed(count)
-    dz, x = new(sum(count), sizes[1]), new(sum(count), sizes[0])
-    weight = new(len(count), *sizes)
-    dx, dweight, dbias = library.backward(dz, x, weight, rows=rows, schedule=schedule, **wishes)
-    assert dx is not None and dweight is not None and dbias is not None
-    sums = torch.stack([own.double().sum(0) for _, own, _ in steps_of(rows, dz, weight)])
-    if not is_close(dbias, sums):
-        return "dbias is wrong"
-    dz, x, weight = (as_multiplied(operand, **wishes) for operand in (dz, x, weight))
-    steps = steps_of(rows, x, weight)
-    if not is_close(dx, torch.cat([dz[where] @ own.mT for where, _, own in steps])):
-        return "dx is wrong"
-    exact = torch.stack([own.mT @ dz[where] for where, own, _ in steps])
-    return "" if is_close(dweight, exact) else "dweight is wrong"
-
 
 LARGE, TALL, SMALL, NARROW, SKINNY_32, SKINNY_16 = range(6)
 HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
