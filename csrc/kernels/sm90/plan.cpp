@@ -50,7 +50,8 @@ constexpr int64_t kWeightBytesInL2 = 16 << 20, kShortRowBytes = 1024, kBandColum
 bool has_steps_inside(const Gemm& gemm, int64_t element_bytes) {
   const int64_t row_bytes = gemm.k * element_bytes;
   const int64_t weight_bytes = gemm.b.stride_t == 0 ? 0 : gemm.t * gemm.n * row_bytes;
-  return gemm.a.stride_t == gemm.k && row_bytes <= kShortRowBytes &&
+  const bool is_along_k = gemm.a.stride_k == 1;
+  return is_along_k && gemm.a.stride_t == gemm.k && row_bytes <= kShortRowBytes &&
          weight_bytes <= kWeightBytesInL2;
 }
 
@@ -150,10 +151,15 @@ TileOrder order_of(const Gemm& gemm, const TileInfo& tile, int splits) {
 namespace {
 
 // The smallest tile makes the most; so would splits that leave each of them one stage of terms.
-std::string why_too_many_tiles(const Gemm& gemm, DType dtype) {
+double most_items(const Gemm& gemm, DType dtype) {
+  if (!is_wanted(gemm)) return 0;
   const int64_t splits = ceil_div(gemm.k, kRowBytes / bytes_of(dtype));
   const int64_t items = rows_of_tiles(gemm, kLeastSide) * ceil_div(gemm.n, kLeastSide);
-  return items > kMostItems / splits ? "sm90 needs fewer tiles: more than 2^30" : "";
+  return double(items) * double(splits);
+}
+
+std::string why_too_many(double items) {
+  return items > double(kMostItems) ? "sm90 needs fewer tiles: more than 2^30" : "";
 }
 
 }  // namespace
@@ -164,7 +170,7 @@ std::string why_not(const ForwardProblem& problem) {
   if (problem.i == 0) return "sm90 needs terms to add up: I = 0";
   const std::string obstacle = why_no_boxes(problem);
   if (!obstacle.empty()) return obstacle;
-  return why_too_many_tiles(forward_product(problem), problem.dtype);
+  return why_too_many(most_items(forward_product(problem), problem.dtype));
 }
 
 std::string why_not(const BackwardProblem& problem) {
@@ -179,12 +185,8 @@ std::string why_not(const BackwardProblem& problem) {
     return "sm90 needs terms to add up: B = 0";
   const std::string obstacle = why_no_boxes(problem);
   if (!obstacle.empty()) return obstacle;
-  for (const Gemm& gemm : {grad_input_product(problem), grad_weight_product(problem)}) {
-    if (!is_wanted(gemm)) continue;
-    const std::string too_many = why_too_many_tiles(gemm, problem.dtype);
-    if (!too_many.empty()) return too_many;
-  }
-  return "";
+  return why_too_many(most_items(grad_input_product(problem), problem.dtype) +
+                      most_items(grad_weight_product(problem), problem.dtype));
 }
 
 ForwardWork forward_work(const ForwardProblem& problem, const Choice& choice, void* workspace) {
