@@ -80,14 +80,24 @@ def explain_case(case: Case, architecture: str = ARCHITECTURE) -> psd.Plan:
 def describe(plan: psd.Plan) -> list[str]:
     """The kernel, its times, and how far they are apart."""
     assert plan.floor_us is not None and plan.estimate_us is not None  # CUDA plans have both
+    launches = plan.parts or (plan,)
+    ratio = plan.estimate_us / plan.floor_us
+    times = map(format_us, (plan.floor_us, plan.estimate_us))
+    return [
+        ", then ".join(map(describe_kernel, launches)),
+        *times,
+        f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}",
+    ]
+
+
+def describe_kernel(plan: psd.Plan) -> str:
+    """Of one launch."""
     kernel = plan.kernel if plan.tile is None else f"{plan.kernel} {plan.tile}"
     if plan.stages is not None:
         kernel += f", {plan.stages} stages"
     if any(count > 1 for count in plan.splits):
         kernel += f", split {'/'.join(map(str, plan.splits))}"
-    ratio = plan.estimate_us / plan.floor_us
-    times = map(format_us, (plan.floor_us, plan.estimate_us))
-    return [kernel, *times, f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"]
+    return kernel
 
 
 def format_us(us: float) -> str:

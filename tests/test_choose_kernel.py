@@ -73,6 +73,57 @@ def test_chosen_on_an_h200(name: str, kernel: str, tile: str | None) -> None:
         assert plan.tile == tile
 
 
+@pytest.mark.parametrize(
+    ("name", "kernel", "tile"),
+    [
+        ("SGEMM", "simt", "128x128"),
+        ("LTSF traffic", "sm80", "16x128+64x128"),
+        ("rtdl NLinear, bf16", "sm90", "128x64"),
+        ("TabM packed, bf16", "sm90", "2x128x256"),
+        ("FBGEMM default", "sm80", "128x128"),
+        ("ads tower", "sm90", "2x128x256"),
+        ("ads per-feature", "sm90", None),
+        ("MLA absorb, decode", "sm90", "128x128"),
+        ("weight stream B=8", "sm90", None),
+        ("weight stream B=64", "sm90", None),
+        ("compute", "sm90", "2x128x256"),
+    ],
+)
+def test_backward_chosen_on_an_h200(name: str, kernel: str, tile: str | None) -> None:
+    backward = explain_case(BY_NAME[name]).backward
+    assert (backward.kernel, backward.parts) == (kernel, ())
+    if tile:
+        assert backward.tile == tile
+
+
+def test_products_that_no_tile_fits_both_of_have_a_launch_each() -> None:
+    case = BY_NAME["pytorch #187093"]  # 5 tiles of rows: no whole clusters, but 8 along I
+    backward = explain_case(case).backward
+    of_x, of_weight = backward.parts
+    assert (of_x.kernel, of_x.tile) == ("sm90", "128x256")
+    assert (of_weight.kernel, of_weight.tile) == ("sm90", "2x128x256")
+    assert backward.kernel == "sm90"
+    assert (backward.tile, backward.grid, backward.stages, backward.splits) == (None,) * 3 + ((),)
+    assert backward.launches == of_x.launches + of_weight.launches == 2
+    assert backward.flops == of_x.flops + of_weight.flops
+    assert backward.bytes < of_x.bytes + of_weight.bytes  # dz is read by both
+    assert backward.estimate_us == pytest.approx(of_x.estimate_us + of_weight.estimate_us)
+    with psd.use_kernel("sm90"):
+        together = explain_case(case).backward
+    assert (together.launches, together.parts) == (1, ())
+    assert together.estimate_us > backward.estimate_us
+    assert f"{together.tile} {together.estimate_us:.0f} us" in backward.reason
+
+
+def test_a_launch_for_each_product_is_weighed_and_told() -> None:
+    backward = explain_case(BY_NAME["compute"]).backward
+    assert backward.parts == ()
+    us = float(backward.reason.rpartition("a launch for each product: ")[2].split(" us")[0])
+    assert us > backward.estimate_us
+    with psd.use_kernel("sm90"):
+        assert "for each product" not in explain_case(BY_NAME["compute"]).backward.reason
+
+
 @pytest.mark.parametrize("name", ["TabM packed, bf16", "ads tower", "pytorch #187093", "compute"])
 def test_compute_stays_here_where_mma_sync_is_all_there_is(name: str) -> None:
     plan = explain_case(BY_NAME[name], "sm_80")
@@ -237,13 +288,30 @@ def test_a_persistent_grid_splits_what_leaves_it_idle_and_never_into_second_turn
     assert plan_of_sm90(64, 1, 256, 64).splits == (1,)
 
 
-def test_rows_that_differ_by_step_leave_sm80_and_split_nothing() -> None:
+def test_a_list_splits_what_is_longer_than_a_share_of_it() -> None:
+    b, i, o = 65536, 64, 64
+    backward = plan_of_sm90(b, 1, i, o).backward
+    block_m, _ = map(int, backward.tile.split("x")[-2:])
+    terms = -(-b // block_m) * o + b  # a tile of the weight's gradient, and those of x's
+    assert backward.splits == (1, b * 132 // terms)
+    # Beside so many tiles of x's gradient as here, none of its sums is long.
+    assert plan_of_sm90(16384, 128, 64, 64).backward.splits == (1, 1)
+    # Few of either: both are split.
+    assert all(count > 1 for count in plan_of_sm90(2048, 1, 64, 2048).backward.splits)
+
+
+@pytest.mark.parametrize("kernel", ["sm80", "sm90"])
+def test_rows_that_differ_by_step_split_nothing(kernel: str) -> None:
     library = emulator.default_library()
     x, weight = torch.ones(20, 2048, dtype=BF16), torch.ones(2, 2048, 8, dtype=BF16)
-    library.forward(x.expand(2, 20, 2048).transpose(0, 1), weight, kernel="sm80")
+    library.forward(x.expand(2, 20, 2048).transpose(0, 1), weight, kernel=kernel)
     assert library.choice.splits[0] > 1
+    library.forward(x, weight, rows=((0, 10), (10, 10)), kernel=kernel)
+    assert library.choice.splits[:] == [1, 1]
     library.forward(x, weight, rows=((0, 10), (10, 10)))
-    assert (library.families[library.choice.family], *library.choice.splits) == ("sm80", 1, 1)
+    assert library.families[library.choice.family] == "sm90"
+    library.forward(x.float(), weight.float(), rows=((0, 10), (10, 10)), tf32=True, arch=80)
+    assert library.families[library.choice.family] == "sm80"
 
 
 # The reason
@@ -262,9 +330,9 @@ def test_reason_names_what_was_weighed_and_what_could_not_be() -> None:
 
 
 def test_reason_of_tensor_cores_names_both_shapes_of_a_tile() -> None:
-    backward = explain_case(BY_NAME["weight stream B=8"]).backward
-    assert backward.reason.startswith("estimated: sm80 16x128+64x128 ")
-    for tile in ("128x128", "128x64", "64x64", "128x32+64x64", "32x128+64x128"):
+    backward = explain_case(BY_NAME["FBGEMM default"]).backward  # O = 100
+    assert backward.reason.startswith("estimated: sm80 128x128 ")
+    for tile in ("128x64", "64x64", "128x32+64x64", "32x128+64x128", "16x128+64x128"):
         assert f", sm80 {tile} " in backward.reason
     assert ", aten " in backward.reason and "not weighed" not in backward.reason
 
@@ -276,8 +344,9 @@ def test_reason_says_why_hoppers_kernels_cannot_take_part() -> None:
     assert "; sm90: O = 77 is not a multiple of 8: TMA stores whole 16 bytes" in reason(77)
     assert "; sm90 needs compute capability 9.0; this is sm_80" in reason(80, "sm_80")
     assert "sm90 2x128x256 " in reason(80) and "; sm90" not in reason(80)
-    backward = psd.explain(meta(9, 4, 64), meta(4, 64, 80), arch="sm_90").backward
-    assert "; sm90 computes no gradients yet" in backward.reason
+    with float32_products("tf32"):
+        backward = psd.explain(meta(9, 4, 64), meta(4, 64, 80), arch="sm_90").backward
+    assert "; sm90 computes the gradient of x alone in tfloat32" in backward.reason
 
 
 def test_reason_says_what_was_asked_for() -> None:

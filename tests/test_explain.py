@@ -218,6 +218,19 @@ def test_text_of_a_plan_with_clusters() -> None:
     assert pipeline == "  pipeline  3 stages, clusters of 2"
 
 
+def test_text_of_a_backward_by_two_launches() -> None:
+    case = next(case for case in CASES if case.name == "pytorch #187093")
+    backward = explain_shapes.explain_case(case).backward
+    text = str(backward).splitlines()
+    assert text[0] == "sm90 on sm_90: 2 launches"
+    for name, part in zip(("x", "weight"), backward.parts, strict=True):
+        at = text.index(f"gradient of {name}:")
+        assert text[at + 1].startswith(f"  sm90 {part.tile} on sm_90: 1 launch, 132 blocks of ")
+    assert explain_shapes.describe(backward)[0] == (
+        "sm90 128x256, 3 stages, then sm90 2x128x256, 3 stages"
+    )
+
+
 def test_text_of_a_kernel_plan() -> None:
     with psd.use_kernel("simt"):
         plan = psd.explain(meta(64, 1, 8192), meta(1, 8192, 64), arch="sm_90")

@@ -80,6 +80,46 @@ def test_gradients_of_every_kernel_that_is_asked_for(
         assert_gradients_match(args, "relu")
 
 
+@pytest.mark.parametrize("activation", [None, "gelu"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=dtype_id)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        *((1, 3, 8, 8), (3, 70, 16, 24), (64, 2, 128, 256), (200, 3, 264, 136)),
+        *((1000, 2, 1024, 24), (5000, 4, 64, 64), (640, 16, 512, 1024), (70000, 3, 64, 64)),
+    ],
+    ids=str,
+)
+def test_hoppers_gradients_match_fp64(
+    gpu: torch.device,
+    sizes: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    activation: str | None,
+) -> None:
+    if torch.cuda.get_device_capability(gpu) != (9, 0):
+        pytest.skip("sm90 needs compute capability 9.0")
+    args = of_sizes(*sizes, dtype, gpu)
+    with psd.use_kernel("sm90"):
+        assert_gradients_match(args, activation)
+        assert_gradients_match(args._replace(bias=None), activation)
+        assert_gradients_match(
+            args._replace(weight=args.weight[:1].expand_as(args.weight)), activation
+        )
+
+
+def test_a_gradient_that_is_expanded_is_copied_for_hopper(gpu: torch.device) -> None:
+    if torch.cuda.get_device_capability(gpu) != (9, 0):
+        pytest.skip("sm90 needs compute capability 9.0")
+    args = requiring_grad(small_integers(300, 3, 64, 72, torch.bfloat16, gpu))
+    with psd.use_kernel("sm90"):
+        psd.per_step_dense(*args).sum().backward()
+    ones = torch.ones(300, 3, 72, dtype=torch.float64, device=gpu)
+    exact_args = Arguments(*map(truth.in_fp64, args))
+    exact = gradients(truth.per_step_dense, exact_args, None, ones)
+    for arg, true in zip(args, exact, strict=True):
+        assert torch.equal(arg.grad, true.to(torch.bfloat16))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @ALL_ACTIVATIONS
 def test_float32_gradients_match_fp64(

@@ -19,17 +19,14 @@ SM90_ROW_RANGE_FAULTS: dict[str, Fault] = {
     "sm90 rows: no barrier between counting and adding the counts": fault(
         FORWARD, LIST, SYNC, "", 1
     ),
-    "sm90 rows: a lane adds its neighbours' counts": fault(
-        FORWARD, LIST, "lane() * kThreadsALane + i", "lane() + i"
-    ),
     "sm90 rows: the share that an item begins is taken for the one before": fault(
         FORWARD, LIST, "before_ <= item", "before_ < item"
     ),
     "sm90 rows: an item belongs to the step that ends before it": fault(
         FORWARD, LIST, "up_to_own <= item", "up_to_own < item"
     ),
-    "sm90 rows: what a round of steps has is forgotten in the next": fault(
-        MANY_STEPS, LIST, "      before = __shfl_sync(kAllLanes, up_to_own, 31);\n", ""
+    "sm90 rows: a step between two rounds is passed over": fault(
+        MANY_STEPS, LIST, "first += 32", "first += 33"
     ),
     "sm90 rows: a lane's share is a thread's": fault(
         MANY_STEPS, LIST, "steps_a_lane_ = steps_a_thread * kThreadsALane", "steps_a_lane_ = 1"
@@ -76,6 +73,12 @@ SM90_ROW_RANGE_FAULTS: dict[str, Fault] = {
     "sm90 rows: every stage is cleared": fault(BY_TURNS, TERMS, "k_block < last_block_ || ", ""),
     "sm90 rows: no proxy fence after clearing": fault(
         BACKWARD, TERMS, "    ptx::fence_proxy_async();\n", ""
+    ),
+    "sm90 rows: no barrier after clearing": fault(
+        BACKWARD,
+        TERMS,
+        "    ptx::bar_sync(barrier_of_consumer(consumer_), kWarpgroupThreads);\n",
+        "",
     ),
     "sm90 rows: sums that a caller wants split are": fault(BACKWARD, PLAN, "has_ranges ? 1 : ", ""),
 }

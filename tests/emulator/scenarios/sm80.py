@@ -12,7 +12,6 @@ from .packed import packed_backward, packed_forward
 from .runs import (
     Scenario,
     accumulation_of_rows,
-    as_multiplied,
     backward_of_rows,
     backward_of_windows,
     forward_misaligned,

@@ -14,7 +14,7 @@ from .sm90 import BY_TURNS, HALF, SMALL, SMALL_OF_TF32, TF32
 
 FEW = (5, 0, 70, 3, 0, 33)
 AROUND_A_TILE = (129, 0, 64, 130)
-MANY = tuple(int(t % 45 == 44) for t in range(1100))  # shares of the lanes exceed a round of them
+MANY = tuple(int(t % 45 == 42) for t in range(1100))  # shares of the lanes exceed a round of them
 
 
 def _packed(
