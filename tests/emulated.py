@@ -38,6 +38,7 @@ class Kernel:
 
     @property
     def has_backward(self) -> bool:
+        """Of all gradients; in tfloat32 sm90 has that of x alone."""
         return not (self.family == "sm90" and self.is_tf32)
 
     @property

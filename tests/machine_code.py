@@ -69,17 +69,19 @@ def faults_of_wgmma_kernel(
     is_backward: bool = False,
 ) -> list[str]:
     """The same of Hopper's kernels: every stage is one batch of products of so many columns. In
-    tfloat32 their loop is there twice, once for each set of registers of the weight; a backward's
-    once for each of its products."""
+    tfloat32 the forward's loop is there twice, once for each set of registers of the weight, and a
+    backward has the gradient of x alone; in 16 bits its loop is there for each of its products."""
     product = f"HGMMA.64x{columns}{WGMMA[dtype]}"
-    batches = 2 if dtype is torch.float32 else 1
+    is_tf32 = dtype is torch.float32
+    batches = 2 if is_tf32 and not is_backward else 1
+    loops = 2 if is_backward and not is_tf32 else 1
     needed = {
         product: "products by a warpgroup",
         "UTMALDG.3D": "fetches by TMA",
         "UTMASTG.3D": "stores by TMA",
         "SYNCS.PHASECHK.TRANS64.TRYWAIT": "waits at mbarriers",
     }
-    if is_backward:
+    if loops == 2:
         needed["LDS.128"] = "column sums by whole chunks"
     if cluster > 1:
         needed["UTMALDG.3D.MULTICAST"] = "fetches for the whole cluster"
@@ -89,7 +91,6 @@ def faults_of_wgmma_kernel(
     others = {own for own in opcodes if "MMA." in own and own != product}
     faults = _missing(opcodes, needed) + _out_of_place(opcodes, others)
     # The compiler waits for each product where it cannot tell that nobody looks at its sums.
-    loops = 2 if is_backward else 1
     for opcode, wanted in (
         ("WARPGROUP.ARRIVE", loops * batches),
         ("WARPGROUP.DEPBAR.LE", loops * (batches + 1)),
