@@ -234,6 +234,9 @@ Explanation explain_kernel(const Problem& problem, const Architecture& architect
   told.estimate_us = Estimator<Problem>(problem, architecture).estimate(choice).us;
   told.architecture = name_of(architecture);
   told.reason = reason_for_choice(problem, architecture, constraint);
+  if (kPassOf<Problem> == Pass::kBackward && choice.family == KernelFamily::kSm90) {
+    told.reason += "; a gradient that TMA cannot describe, such as that of a sum, is copied first";
+  }
   if (!kHasKernels) told.reason += "; but this module was built without CUDA kernels";
   if (choice.family == KernelFamily::kAten) {
     told.launches = library_launches(problem);

@@ -218,6 +218,16 @@ def test_text_of_a_plan_with_clusters() -> None:
     assert pipeline == "  pipeline  3 stages, clusters of 2"
 
 
+def test_gradients_that_are_copied_are_told_of() -> None:
+    plan = explain_shapes.explain_case(next(case for case in CASES if case.name == "compute"))
+    told = "; a gradient that TMA cannot describe, such as that of a sum, is copied first"
+    assert plan.backward.kernel == "sm90"
+    assert told in plan.backward.reason and told not in plan.reason
+    with psd.use_kernel("simt"):
+        forced = psd.explain(meta(9, 4, 64), meta(4, 64, 80), arch="sm_90")
+    assert told not in forced.backward.reason
+
+
 def test_text_of_a_backward_by_two_launches() -> None:
     case = next(case for case in CASES if case.name == "pytorch #187093")
     backward = explain_shapes.explain_case(case).backward
