@@ -1,25 +1,13 @@
-// Lists of the compile-time values of tiles: what is instantiated, chosen from, and named in
-// errors.
+// From the index of a tile to its compile-time values: what is instantiated, chosen from, and named
+// in errors.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
+
+#include "kernels/type_list.h"
 
 namespace per_step_dense {
-
-template <class... Types>
-struct TypeList {};
-
-template <class... Types>
-constexpr int length(TypeList<Types...>) {
-  return sizeof...(Types);
-}
-
-template <class Type, class... Types>
-constexpr bool is_among(TypeList<Types...>) {
-  return (std::is_same_v<Type, Types> || ...);
-}
 
 // Calls visit(Type{}) for the type at `index`; false where the list has no such index.
 template <class First, class... Rest, class Visit>

@@ -154,10 +154,10 @@ TILING_FAULTS: dict[str, Fault] = {
         "fast = 0",
     ),
     "columns are written past the edge": fault(
-        "forward", STORE, "if (j < count)", "if (j <= count)"
+        "forward", STORE, "if (j < count)", "if (j <= count)", 2
     ),
     "whole vectors are stored past the edge": fault(
-        "forward into padded rows", STORE, "count >= kGroup", "count > 0"
+        "forward into padded rows", STORE, "count >= kGroup", "count > 0", 2
     ),
     "vectors are stored without a look at the row's stride": fault(
         "backward", TILER, "is_multiple(matrix.stride_m, element_bytes, bytes) &&", ""

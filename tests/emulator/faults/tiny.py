@@ -178,7 +178,7 @@ STORE_FAULTS: dict[str, Fault] = {
         "tiny into padded rows", EPILOGUE, "columns >= kColumns", "columns > 0"
     ),
     "tiny: every slice stores every row": fault(
-        "tiny warps", EPILOGUE, "(row & (slices - 1)) == place.slice", "true"
+        "tiny warps", EPILOGUE, "(row & (slices - 1)) == place.slice", "true", 2
     ),
     "tiny: the rows do not move up": fault(
         "tiny forward", EPILOGUE, "totals.product[next - 1][j] = totals.product[next][j];", ";"

@@ -6,15 +6,9 @@
 #include <cstdint>
 #include <tuple>
 
+#include "kernels/type_list.h"
+
 namespace per_step_dense {
-
-template <class... Types>
-struct TypeList {};
-
-template <class... Types>
-constexpr int length(TypeList<Types...>) {
-  return sizeof...(Types);
-}
 
 template <class... Types, class Visit>
 bool visit_type_at(TypeList<Types...>, int index, Visit&& visit) {
