@@ -410,12 +410,6 @@ def test_other_architectures_are_refused() -> None:
         assert f"this is sm_{arch}" in reason_against(*arguments, arch=arch)
 
 
-def test_rows_that_differ_by_step_are_refused() -> None:
-    dz, x, weight = (torch.ones(*shape, dtype=HALF) for shape in ((8, 8), (8, 16), (2, 16, 8)))
-    reason = reason_against(dz, x, weight, rows=((0, 4), (4, 4)))
-    assert reason == "sm90 needs every step to have all rows"
-
-
 # What the driver refuses.
 
 

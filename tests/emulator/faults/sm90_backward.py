@@ -166,8 +166,9 @@ LIST_FAULTS: dict[str, Fault] = {
         BY_TURNS,
         CONSUMER,
         "ring.skip(at.k_blocks);",
-        "if constexpr (std::is_same_v<Params, BackwardParams>)"
-        " ring.skip(params_.grad_input.order.k_blocks);",
+        "if constexpr (std::is_same_v<decltype(product), GradWeight>)"
+        " ring.skip(list_.params().grad_input.order.k_blocks);"
+        " else ring.skip(at.k_blocks);",
     ),
 }
 
