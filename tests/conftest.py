@@ -43,6 +43,14 @@ def gpu(request: pytest.FixtureRequest) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+@pytest.fixture
+def hopper(gpu: torch.device) -> torch.device:
+    """A GPU that sm90 runs on; another one skips the test."""
+    if torch.cuda.get_device_capability(gpu) != (9, 0):
+        pytest.skip("sm90 needs compute capability 9.0")
+    return gpu
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
     """Every test draws from the same seed, whichever tests ran before it."""

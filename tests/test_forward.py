@@ -81,14 +81,12 @@ HOPPERS_SIZES = [
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=dtype_id)
 @pytest.mark.parametrize("sizes", HOPPERS_SIZES, ids=str)
 def test_hoppers_kernels_match_fp64(
-    gpu: torch.device,
+    hopper: torch.device,
     dtype: torch.dtype,
     activation: str | None,
     sizes: tuple[int, int, int, int],
 ) -> None:
-    if torch.cuda.get_device_capability(gpu) != (9, 0):
-        pytest.skip("sm90 needs compute capability 9.0")
-    args = of_sizes(*sizes, dtype, gpu)
+    args = of_sizes(*sizes, dtype, hopper)
     with psd.use_kernel("sm90"):
         assert_matches(args, activation)
         assert_matches(args._replace(bias=None), activation)

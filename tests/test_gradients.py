@@ -91,14 +91,12 @@ def test_gradients_of_every_kernel_that_is_asked_for(
     ids=str,
 )
 def test_hoppers_gradients_match_fp64(
-    gpu: torch.device,
+    hopper: torch.device,
     sizes: tuple[int, int, int, int],
     dtype: torch.dtype,
     activation: str | None,
 ) -> None:
-    if torch.cuda.get_device_capability(gpu) != (9, 0):
-        pytest.skip("sm90 needs compute capability 9.0")
-    args = of_sizes(*sizes, dtype, gpu)
+    args = of_sizes(*sizes, dtype, hopper)
     with psd.use_kernel("sm90"):
         assert_gradients_match(args, activation)
         assert_gradients_match(args._replace(bias=None), activation)
@@ -107,13 +105,11 @@ def test_hoppers_gradients_match_fp64(
         )
 
 
-def test_a_gradient_that_is_expanded_is_copied_for_hopper(gpu: torch.device) -> None:
-    if torch.cuda.get_device_capability(gpu) != (9, 0):
-        pytest.skip("sm90 needs compute capability 9.0")
-    args = requiring_grad(small_integers(300, 3, 64, 72, torch.bfloat16, gpu))
+def test_a_gradient_that_is_expanded_is_copied_for_hopper(hopper: torch.device) -> None:
+    args = requiring_grad(small_integers(300, 3, 64, 72, torch.bfloat16, hopper))
     with psd.use_kernel("sm90"):
         psd.per_step_dense(*args).sum().backward()
-    ones = torch.ones(300, 3, 72, dtype=torch.float64, device=gpu)
+    ones = torch.ones(300, 3, 72, dtype=torch.float64, device=hopper)
     exact_args = Arguments(*map(truth.in_fp64, args))
     exact = gradients(truth.per_step_dense, exact_args, None, ones)
     for arg, true in zip(args, exact, strict=True):

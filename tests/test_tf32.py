@@ -192,9 +192,11 @@ def on_gpu(gpu: torch.device) -> tuple[Arguments, Tensor]:
 
 
 @pytest.mark.parametrize("kernel", ["auto", "sm80", "sm90"])
-def test_tf32_matches_fp64_as_torchs_does(gpu: torch.device, kernel: str) -> None:
-    if kernel == "sm90" and torch.cuda.get_device_capability(gpu) != (9, 0):
-        pytest.skip("needs Hopper")
+def test_tf32_matches_fp64_as_torchs_does(
+    gpu: torch.device, kernel: str, request: pytest.FixtureRequest
+) -> None:
+    if kernel == "sm90":
+        request.getfixturevalue("hopper")
     args, dy = on_gpu(gpu)
     exact_args = Arguments(*map(truth.in_fp64, args))
     exact = truth.per_step_dense(*exact_args)

@@ -29,12 +29,12 @@ cudaError_t encode_tensor_maps(const ProductBoxes& boxes, ProductParams& params)
     CUtensorMap& map;
     bool is_wanted;
   };
+  const bool has_rows = params.gemm.m > 0;
   const bool stores_boxes =
-      !params.is_split && params.gemm.accumulation == Accumulation::kOverwrite;
-  for (const Wanted& wanted :
-       {Wanted{boxes.a, params.a, params.gemm.m > 0}, Wanted{boxes.b, params.b, true},
-        Wanted{boxes.c, params.c, stores_boxes && boxes.c.data},
-        Wanted{boxes.z, params.z, stores_boxes && boxes.z.data}}) {
+      has_rows && !params.is_split && params.gemm.accumulation == Accumulation::kOverwrite;
+  for (const Wanted& wanted : {Wanted{boxes.a, params.a, has_rows}, Wanted{boxes.b, params.b, true},
+                               Wanted{boxes.c, params.c, stores_boxes && boxes.c.data},
+                               Wanted{boxes.z, params.z, stores_boxes && boxes.z.data}}) {
     if (!wanted.is_wanted) continue;
     const cudaError_t status = encode_tensor_map(wanted.tensor, wanted.map);
     if (status != cudaSuccess) return status;
@@ -74,8 +74,8 @@ cudaError_t set_params(const BackwardProblem& problem, const BackwardWork& work,
                        const TileInfo& tile, BackwardParams& params) {
   params.order = work.order;
   cudaError_t status = cudaSuccess;
-  if (is_wanted(work.grad_input.gemm)) status = set_params(problem, work, tile, params.grad_input);
-  if (status == cudaSuccess && is_wanted(work.grad_weight.gemm)) {
+  if (work.grad_input.order.items > 0) status = set_params(problem, work, tile, params.grad_input);
+  if (status == cudaSuccess && work.grad_weight.order.items > 0) {
     status =
         set_params(work.grad_weight, grad_weight_boxes(work.problem, tile), params.grad_weight);
   }
