@@ -9,18 +9,18 @@ BIN := $(VENV)/bin
 # Shell globs, not a list by hand: a new kernel is built without a change here.
 SOURCES := $(shell find csrc build_support -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: help demo test lint format overhead clean
+.PHONY: help demo test lint format bench clean
 
 help:
-	@echo 'make demo      train a small model on real data, print accuracies, draw learning curves'
-	@echo 'make test      build and run the test suite'
-	@echo 'make lint      ruff, mypy --strict, clang-format'
-	@echo 'make format    let ruff and clang-format rewrite the files'
-	@echo 'make overhead  CPU time a call, beside its rivals'
-	@echo 'make clean     remove what was built, and $(VENV)'
+	@echo 'make demo    train a small model on real data, print accuracies, draw learning curves'
+	@echo 'make test    build and run the test suite'
+	@echo 'make lint    ruff, mypy --strict, clang-format'
+	@echo 'make format  let ruff and clang-format rewrite the files'
+	@echo 'make bench   how fast it is, beside its rivals, on the GPU or else the CPU'
+	@echo 'make clean   remove what was built, and $(VENV)'
 	@echo
 	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV),'
-	@echo '           PYTEST_ARGS (such as "-k forward")'
+	@echo '           PYTEST_ARGS (such as "-k forward"), BENCH_ARGS (such as "--quick")'
 
 demo: $(VENV)/installed
 	$(BIN)/python -m per_step_dense demo
@@ -34,8 +34,8 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh --fix
 
-overhead: $(VENV)/installed
-	$(BIN)/python -m bench.overhead
+bench: $(VENV)/installed
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 # torch first, and of the version asked for: the extension is built against it.
 $(VENV)/torch-$(TORCH):
@@ -52,7 +52,7 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench]'
 	touch $@
 
 clean:

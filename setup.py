@@ -28,7 +28,7 @@ from build_support.toolkit import Toolkit, ToolkitError, choose_toolkit  # noqa:
 DEFAULT_ARCHITECTURES = "8.0+PTX;9.0a"
 
 # Choosing, planning and explaining need no CUDA, and are part of every build.
-HOST_CODE = ("*.cpp", "kernels/**/*.cpp")
+HOST_CODE = ("*.cpp", "cpu/*.cpp", "kernels/**/*.cpp")
 
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 

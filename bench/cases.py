@@ -49,7 +49,7 @@ class Case:
 _F32, _F64 = torch.float32, torch.float64
 _F16, _BF16 = torch.float16, torch.bfloat16
 
-CASES: Final = (
+GPU_CASES: Final = (
     Case("seed", 32, 10, 4, 8, _F32, "examples/question.py"),
     Case("seed, big batch", 65536, 10, 4, 8, _F32, "the same with all of the data at once"),
     Case("LTSF electricity", 16, 321, 336, 96, _F32, "LTSF-Linear --individual, a layer a channel"),
@@ -75,3 +75,45 @@ CASES: Final = (
     Case("float64", 1024, 12, 256, 256, _F64, "scientific computing"),
     Case("SGEMM", 4096, 8, 1024, 1024, _F32, "the most float32 products for the bytes"),
 )
+
+CPU_CASES: Final = (
+    GPU_CASES[0],
+    Case("hours", 256, 24, 32, 32, _F32, "a layer for each hour of a day"),
+    Case("quarter hours", 256, 96, 64, 64, _F32, "electricity: 96 readings a day"),
+    Case(
+        "long sequence",
+        64,
+        512,
+        128,
+        128,
+        _F32,
+        "LocallyConnected1D over many steps, keras issue 10084",
+    ),
+    Case("towers", 4096, 16, 64, 64, _F32, "a tower for each of 16 features"),
+    Case("TabM, batch 128", 128, 32, 512, 512, _F32, "TabM, an ensemble of 32"),
+)
+
+CASES: Final = (*GPU_CASES, *CPU_CASES[1:])
+
+
+def cases_for(device: str) -> tuple[Case, ...]:
+    """Those of the GPU's 24 or the CPU's six."""
+    return GPU_CASES if device == "cuda" else CPU_CASES
+
+
+_QUICK_NAMES: Final = (
+    "seed",
+    "LTSF electricity",
+    "rtdl NLinear, bf16",
+    "TabM packed, bf16",
+    "PETS ensemble",
+    "ads per-feature",
+    "weight stream B=8",
+    "pytorch #187093",
+)
+
+QUICK_CASES: Final = {
+    "cuda": tuple(case for case in GPU_CASES if case.name in _QUICK_NAMES),
+    "cpu": CPU_CASES[:3],
+}
+"""A few of each kind: launch-, memory- and compute-bound."""

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import per_step_dense as psd
 
-from .cases import CASES, Case
+from .cases import GPU_CASES, Case
+from .generated import begin_marker, replace_between
 from .precision import float32_products
 
 ARCHITECTURE = "sm_90"
-BEGIN = "<!-- begin: python -m bench.explain_shapes -->"
-END = "<!-- end -->"
+BEGIN = begin_marker("python -m bench.explain_shapes")
 HEADER = (
     "| # | case | B,T,I,O | dtype | forward | floor, us | est. | x floor "
     "| backward | floor, us | est. | x floor |"
@@ -52,17 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def with_table(text: str) -> str:
     """The text with the table of today between its markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"there are no markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{format_table()}\n{END}{after}"
+    return replace_between(text, BEGIN, format_table())
 
 
 def format_table() -> str:
     """A row a case."""
     lines = [HEADER, "| --- " * HEADER.count(" | ") + "| --- |"]
-    for number, case in enumerate(CASES, start=1):
+    for number, case in enumerate(GPU_CASES, start=1):
         plan = explain_case(case)
         cells = [str(number), case.name, case.sizes, case.arithmetic, *describe(plan)]
         assert plan.backward is not None  # every size has one, for nothing is forced

@@ -13,6 +13,7 @@
 #include "check.h"
 #include "choose_kernel.h"
 #include "cost_model.h"
+#include "cpu/dense.h"
 #include "kernel_in_force.h"
 #include "problem_of.h"
 #ifdef PSD_WITH_CUDA
@@ -213,6 +214,9 @@ Explanation explain_library(const Problem& problem, KernelFamily family, const T
     told.reason = "use_kernel('reference') asks for torch.einsum";
   } else if (x.is_cuda()) {
     told.reason = "this module was built without CUDA kernels: ATen's batched products";
+  } else if (cpu::dense::serves(x)) {
+    told.kernel = "avx2";
+    told.reason = "float32 on cpu: this package's kernels for AVX2";
   } else {
     told.reason = "tensors on " + x.device().str() + ": ATen's batched products";
   }

@@ -1,4 +1,4 @@
-// Which family of kernels a thread asks for: what use_kernel sets and the ops' `kernel` overrides.
+// Which family of kernels a thread asks for: what use_kernel sets and the ops' `family` overrides.
 #pragma once
 
 #include <string_view>
@@ -22,7 +22,7 @@ KernelFamily kernel_in_force();
 // Returns what was in force before.
 KernelFamily exchange_kernel_in_force(KernelFamily family);
 
-// What an op's `kernel` comes to: the family it names, or for "auto" the thread's.
+// What an op's `family` comes to: the family it names, or for "auto" the thread's.
 inline KernelFamily resolve_kernel(std::string_view name) {
   const KernelFamily family = parse_kernel(name);
   return family == KernelFamily::kAuto ? kernel_in_force() : family;

@@ -10,24 +10,24 @@
 TORCH_LIBRARY(per_step_dense, m) {
   const std::vector<at::Tag> tags{at::Tag::pt2_compliant_tag};
 
-  // y[..., t, :] = activation(x[..., t, :] @ weight[t] + bias[t]), contiguous. `kernel` is the name
-  // of a family; "auto" means what use_kernel has put in force, or else the chooser's.
+  // y[..., t, :] = activation(x[..., t, :] @ weight[t] + bias[t]), contiguous. `family` is the name
+  // of one of kernels; "auto" means what use_kernel has put in force, or else the chooser's.
   m.def(
       "forward(Tensor x, Tensor weight, Tensor? bias=None, str activation=\"none\","
-      " str kernel=\"auto\") -> Tensor",
+      " str family=\"auto\") -> Tensor",
       tags);
 
   // Also the value before the activation, which some derivatives need.
   m.def(
       "forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, str activation,"
-      " str kernel=\"auto\") -> (Tensor y, Tensor z)",
+      " str family=\"auto\") -> (Tensor y, Tensor z)",
       tags);
 
   // The gradients of z = x @ weight + bias: dx where weight is given, dweight where x is given,
   // dbias where it is wanted; the others come out undefined (None).
   m.def(
       "backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias,"
-      " str kernel=\"auto\") -> (Tensor dx, Tensor dweight, Tensor dbias)",
+      " str family=\"auto\") -> (Tensor dx, Tensor dweight, Tensor dbias)",
       tags);
 
   // The same gradients, of which those of weight and bias are added to what dweight and dbias hold:
@@ -37,7 +37,7 @@ TORCH_LIBRARY(per_step_dense, m) {
   // one.
   m.def(
       "backward_accumulate(Tensor dz, Tensor? x, Tensor? weight, Tensor(a!)? dweight,"
-      " Tensor(b!)? dbias, str kernel=\"auto\") -> Tensor",
+      " Tensor(b!)? dbias, str family=\"auto\") -> Tensor",
       tags);
 
   // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.

@@ -40,7 +40,8 @@ using ActivationBackwardFunction = at::Tensor(const at::Tensor& dy,          // 
                                               const at::Tensor& saved,       // the shape of dy
                                               std::string_view activation);  // dz, likewise
 
-// With `kernel`, the name of a family: "auto" leaves it to use_kernel, or else to the chooser.
+// With `kernel`, the name of a family (the schemas call it so): "auto" leaves it to use_kernel, or
+// else to the chooser.
 using ForwardOp = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
                              const std::optional<at::Tensor>& bias, std::string_view activation,
                              std::string_view kernel);

@@ -1,10 +1,11 @@
-// CPU tensors, and those of every backend that has no implementation of its own: through ATen, or
-// the composite where "reference" is asked for.
+// CPU tensors, and those of every backend that has no implementation of its own: the kernels in
+// csrc/cpu/ for what they serve, else ATen; or the composite where "reference" is asked for.
 #include <torch/library.h>
 
 #include "aten.h"
 #include "check.h"
 #include "composite.h"
+#include "cpu/dense.h"
 #include "kernel_in_force.h"
 
 namespace per_step_dense::cpu {
@@ -12,16 +13,20 @@ namespace {
 
 using at::Tensor;
 
-// `tensor` is the argument, named `name`, whose device counts.
-bool is_reference(std::string_view kernel, const char* name, const Tensor& tensor) {
+// Who computes: the composite where "reference" is asked for, else the kernels where they serve,
+// else ATen. `tensor` is the argument, named `name`, that decides.
+template <class Function>
+Function* choose(std::string_view kernel, const char* name, const Tensor& tensor,
+                 Function* composite, Function* dense, Function* aten) {
   const KernelFamily family = resolve_kernel(kernel);
   check_kernel_fits_device(family, name, tensor);
-  return family == KernelFamily::kReference;
+  if (family == KernelFamily::kReference) return composite;
+  return dense::serves(tensor) ? dense : aten;
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                std::string_view activation, std::string_view kernel) {
-  const auto run = is_reference(kernel, "x", x) ? composite::forward : aten::forward;
+  const auto run = choose(kernel, "x", x, composite::forward, dense::forward, aten::forward);
   return run(x, weight, bias, activation);
 }
 
@@ -29,15 +34,15 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
                                                       const std::optional<Tensor>& bias,
                                                       std::string_view activation,
                                                       std::string_view kernel) {
-  const auto run = is_reference(kernel, "x", x) ? composite::forward_with_preactivation
-                                                : aten::forward_with_preactivation;
+  const auto run = choose(kernel, "x", x, composite::forward_with_preactivation,
+                          dense::forward_with_preactivation, aten::forward_with_preactivation);
   return run(x, weight, bias, activation);
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
                                             const std::optional<Tensor>& weight, bool wants_dbias,
                                             std::string_view kernel) {
-  const auto run = is_reference(kernel, "dz", dz) ? composite::backward : aten::backward;
+  const auto run = choose(kernel, "dz", dz, composite::backward, dense::backward, aten::backward);
   return run(dz, x, weight, wants_dbias);
 }
 
@@ -45,9 +50,14 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                            const std::optional<Tensor>& weight,
                            const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
                            std::string_view kernel) {
-  const auto run =
-      is_reference(kernel, "dz", dz) ? composite::backward_accumulate : aten::backward_accumulate;
+  const auto run = choose(kernel, "dz", dz, composite::backward_accumulate,
+                          dense::backward_accumulate, aten::backward_accumulate);
   return run(dz, x, weight, dweight, dbias);
+}
+
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+  const auto run = dense::serves(dy) ? dense::activation_backward : aten::activation_backward;
+  return run(dy, saved, activation);
 }
 
 void implement(torch::Library& m) {
@@ -55,7 +65,7 @@ void implement(torch::Library& m) {
   m.impl("forward_with_preactivation", forward_with_preactivation);
   m.impl("backward", backward);
   m.impl("backward_accumulate", backward_accumulate);
-  m.impl("activation_backward", aten::activation_backward);
+  m.impl("activation_backward", activation_backward);
 }
 
 }  // namespace

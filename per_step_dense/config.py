@@ -29,7 +29,7 @@ def show_config() -> str:
         "torch": f"{torch.__version__}, {_torch_cuda()}",
         **_compiled_module(),
         "GPUs": _gpus(),
-        "on the CPU": _REFERENCE if _ops.compiled is None else _ATEN,
+        "on the CPU": _on_cpu(),
         "float32 on CUDA": _on_cuda("simt or tiny, by the chooser's estimate"),
         "tf32 and other dtypes on CUDA": _on_cuda(
             "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
@@ -44,7 +44,7 @@ def kernel_name(x: Tensor, weight: Tensor) -> str:
     """Which family of kernels computes a call, and on which kind of device.
 
     Returns:
-        Such as ``"simt (cuda)"``, ``"aten (cpu)"``, or ``"reference (cpu)"`` where there is no
+        Such as ``"simt (cuda)"``, ``"avx2 (cpu)"``, or ``"reference (cpu)"`` where there is no
         compiled module.
     """
     return f"{explain(x, weight).kernel} ({x.device.type})"
@@ -77,6 +77,14 @@ def _gpus() -> str:
         for properties in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     ]
     return ", ".join(names)
+
+
+def _on_cpu() -> str:
+    if _ops.compiled is None:
+        return _REFERENCE
+    one = torch.ones(1, 1, 1, device="cpu")
+    kernel = explain(one, one).kernel
+    return _ATEN if kernel == "aten" else f"{kernel} for float32, else {_ATEN}"
 
 
 def _on_cuda(with_kernels: str) -> str:

@@ -37,7 +37,7 @@ class use_kernel(ContextDecorator):
 
     A context manager, which nests, or a decorator. A backward keeps its forward's family, wherever
     it runs (but for ``"sm90"`` in tf32, which lacks a gradient: the chooser finds another). The op
-    itself has the same choice as an argument, ``kernel``, which comes first; inside code that
+    itself has the same choice as an argument, ``family``, which comes first; inside code that
     torch.compile compiles, it is the bare op's only one.
 
     Args:

@@ -22,7 +22,8 @@ class Plan:
     """
 
     kernel: str
-    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"aten"`` (batched products) or
+    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"avx2"`` (on the CPU),
+    ``"aten"`` (batched products) or
     ``"reference"``; of a backward by two of them, ``"sm90+sm80"``."""
 
     tile: str | None

@@ -89,7 +89,7 @@ def psd_gradients(dz: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
 def test_values_match_fp64(
     device: torch.device, kernel: str, dtype: torch.dtype, into: torch.dtype
 ) -> None:
-    assert_accumulates(call_of(device, dtype, into), kernel=kernel)
+    assert_accumulates(call_of(device, dtype, into), family=kernel)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -105,7 +105,7 @@ def test_strided_gradients(
 ) -> None:
     call = call_of(device, dtype, into)
     gradients = strided(call.dweight), call.dbias.t().contiguous().t()
-    assert_accumulates(Call(*call[:3], *gradients), kernel=kernel)
+    assert_accumulates(Call(*call[:3], *gradients), family=kernel)
     assert gradients[0]._base[..., ::2].isnan().all()
 
 
@@ -116,7 +116,7 @@ def test_values_of_every_kernel_that_is_asked_for(
 ) -> None:
     if kernel == "sm80" and dtype.itemsize > 2:
         pytest.skip("takes no such elements")
-    assert_accumulates(call_of(gpu, dtype, into), kernel=kernel)
+    assert_accumulates(call_of(gpu, dtype, into), family=kernel)
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
@@ -126,7 +126,7 @@ def test_float32_gradients_are_not_rounded_on_the_way(device: torch.device, kern
     dz, x = new(3, 1, 2), new(3, 1, 4)
     dweight, dbias = (torch.full(shape, 1e3, device=device) for shape in ((1, 4, 2), (1, 2)))
     for _ in range(64):
-        ops.backward_accumulate(dz, x, None, dweight, dbias, kernel=kernel)
+        ops.backward_accumulate(dz, x, None, dweight, dbias, family=kernel)
     product = torch.einsum("bti,bto->tio", x.double(), dz.double())
     torch.testing.assert_close(dweight.double(), 1e3 + 64 * product, rtol=1e-5, atol=0)
     torch.testing.assert_close(dbias.double(), 1e3 + 64 * dz.double().sum(0), rtol=1e-5, atol=0)
@@ -325,7 +325,7 @@ def test_wrong_arguments(device: torch.device, case: str, kernel: str) -> None:
     call = call._replace(**{name: change(call) for name, change in changes.items()})
     old = [tensor.clone() for tensor in (call.dweight, call.dbias) if tensor is not None]
     with pytest.raises(error, match=f"^{re.escape(f'per_step_dense: {text}')}$"):
-        ops.backward_accumulate(*call, kernel=kernel)
+        ops.backward_accumulate(*call, family=kernel)
     new = [tensor for tensor in (call.dweight, call.dbias) if tensor is not None]
     assert all(map(torch.equal, new, old))
 
@@ -352,4 +352,4 @@ def test_another_device(device: torch.device) -> None:
 def test_kernel_that_needs_cuda() -> None:
     text = "per_step_dense: use_kernel('simt') needs CUDA tensors; dz is on cpu"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        ops.backward_accumulate(*call_of(torch.device("cpu")), kernel="simt")
+        ops.backward_accumulate(*call_of(torch.device("cpu")), family="simt")

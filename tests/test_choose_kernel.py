@@ -10,7 +10,7 @@ import torch
 from plans import ARCHITECTURES, BF16, DTYPE_OF_KERNEL, meta, plan_of
 
 import per_step_dense as psd
-from bench.cases import CASES, Case
+from bench.cases import GPU_CASES, Case
 from bench.explain_shapes import explain_case
 from bench.precision import float32_products
 from per_step_dense import _ops
@@ -18,7 +18,7 @@ from per_step_dense import _ops
 if _ops.compiled is None:
     pytest.skip("needs the compiled module", allow_module_level=True)
 
-BY_NAME = {case.name: case for case in CASES}
+BY_NAME = {case.name: case for case in GPU_CASES}
 KERNELS = (*DTYPE_OF_KERNEL, "sm90")
 
 
@@ -116,7 +116,7 @@ def test_compute_stays_here_where_mma_sync_is_all_there_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", GPU_CASES, ids=lambda case: case.name)
 def test_float32_stays_with_this_package(case: Case, arch: str) -> None:
     plan = explain_case(case, arch)
     kernels = {plan.kernel, *plan.backward.kernel.split("+")}
@@ -130,7 +130,7 @@ def test_float32_stays_with_this_package(case: Case, arch: str) -> None:
     assert (plan.architecture, plan.backward.architecture) == (arch, arch)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", GPU_CASES, ids=lambda case: case.name)
 def test_the_least_estimate_wins_and_no_floor_is_undercut(case: Case) -> None:
     plan = explain_case(case)
     for told in (plan, plan.backward):
@@ -149,7 +149,7 @@ def test_the_least_estimate_wins_and_no_floor_is_undercut(case: Case) -> None:
 
 
 def test_the_same_question_has_the_same_answer() -> None:
-    assert [explain_case(case) for case in CASES] == [explain_case(case) for case in CASES]
+    assert [explain_case(case) for case in GPU_CASES] == [explain_case(case) for case in GPU_CASES]
 
 
 def test_of_equals_the_one_with_time_to_spare() -> None:

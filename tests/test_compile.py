@@ -59,6 +59,19 @@ def test_compiled_without_bias_or_gradient(device: torch.device, layer: Layer) -
     torch.testing.assert_close(compiled(x, weight), truth.per_step_dense(x, weight))
 
 
+@ALL_LAYERS
+def test_inductor_values_and_gradients(device: torch.device, layer: Layer) -> None:
+    """The default backend gives arguments by their names, some of which it needs itself."""
+
+    def function(*args: Tensor) -> Tensor:
+        return layer(*args, activation="gelu")
+
+    assert_same_with_gradients(torch.compile(function, fullgraph=True), requiring_grad(device))
+    x, weight, bias = of_sizes(6, 5, 7, 9, torch.float64, device)
+    without_gradient = torch.compile(layer, fullgraph=True)(x, weight, bias)
+    torch.testing.assert_close(without_gradient, truth.per_step_dense(x, weight, bias))
+
+
 def test_compiled_once_for_every_batch_size(device: torch.device) -> None:
     counter = CompileCounterWithBackend("aot_eager")
 

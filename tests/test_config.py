@@ -47,7 +47,11 @@ def test_compiled_module() -> None:
         assert told["tf32 and other dtypes on CUDA"] == (
             "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
         )
-    assert told["on the CPU"] == "aten (batched products of ATen)"
+    assert told["on the CPU"] == (
+        "avx2 for float32, else aten (batched products of ATen)"
+        if torch.backends.cpu.get_cpu_capability() == "AVX2"
+        else "aten (batched products of ATen)"
+    )
 
 
 def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from torch._subclasses import FakeTensorMode
 
 import per_step_dense as psd
 from bench import explain_shapes
-from bench.cases import CASES, Case
+from bench.cases import GPU_CASES, Case
+from bench.generated import END
 from per_step_dense import _ops
 
 if _ops.compiled is None:
@@ -57,7 +58,7 @@ GFLOPS_MB_FLOORS = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", GPU_CASES, ids=lambda case: case.name)
 def test_work_and_floor(case: Case) -> None:
     plan = explain_shapes.explain_case(case)
     gflops, mb, forward_us, backward_us = GFLOPS_MB_FLOORS[case.name]
@@ -112,7 +113,7 @@ def test_an_activation_is_one_pass_more_in_the_backward() -> None:
 
 
 def test_the_cpu_runs_aten() -> None:
-    plan = psd.explain(*of_sizes(3, 4, 5, 6, F32, "cpu"), activation="relu")
+    plan = psd.explain(*of_sizes(3, 4, 5, 6, torch.float64, "cpu"), activation="relu")
     assert (plan.kernel, plan.launches, plan.tile, plan.grid) == ("aten", 0, None, None)
     assert (plan.floor_us, plan.estimate_us, plan.architecture) == (None, None, None)
     assert plan.reason == "tensors on cpu: ATen's batched products"
@@ -198,19 +199,19 @@ def test_a_plan_is_frozen() -> None:
 
 
 def test_text_of_a_cpu_plan() -> None:
-    assert str(psd.explain(*of_sizes(3, 4, 5, 6, F32, "cpu"))) == (
+    assert str(psd.explain(*of_sizes(3, 4, 5, 6, torch.float64, "cpu"))) == (
         "aten: 0 launches\n"
-        "  work      7.2e-07 GFLOP, 0.0011 MB\n"
+        "  work      7.2e-07 GFLOP, 0.00221 MB\n"
         "  why       tensors on cpu: ATen's batched products\n"
         "backward:\n"
         "  aten: 0 launches\n"
-        "    work      1.44e-06 GFLOP, 0.00182 MB\n"
+        "    work      1.44e-06 GFLOP, 0.00365 MB\n"
         "    why       tensors on cpu: ATen's batched products"
     )
 
 
 def test_text_of_a_plan_with_clusters() -> None:
-    plan = explain_shapes.explain_case(next(case for case in CASES if case.name == "compute"))
+    plan = explain_shapes.explain_case(next(case for case in GPU_CASES if case.name == "compute"))
     assert (plan.kernel, plan.tile, plan.stages, plan.cluster) == ("sm90", "2x128x256", 3, 2)
     assert plan.grid == (132, 1, 1)
     headline, _, pipeline, *_ = str(plan).splitlines()
@@ -219,7 +220,7 @@ def test_text_of_a_plan_with_clusters() -> None:
 
 
 def test_gradients_that_are_copied_are_told_of() -> None:
-    plan = explain_shapes.explain_case(next(case for case in CASES if case.name == "compute"))
+    plan = explain_shapes.explain_case(next(case for case in GPU_CASES if case.name == "compute"))
     told = "; a gradient that TMA cannot describe, such as that of a sum, is copied first"
     assert plan.backward.kernel == "sm90"
     assert told in plan.backward.reason and told not in plan.reason
@@ -229,7 +230,7 @@ def test_gradients_that_are_copied_are_told_of() -> None:
 
 
 def test_text_of_a_backward_by_two_launches() -> None:
-    case = next(case for case in CASES if case.name == "pytorch #187093")
+    case = next(case for case in GPU_CASES if case.name == "pytorch #187093")
     backward = explain_shapes.explain_case(case).backward
     text = str(backward).splitlines()
     assert text[0] == "sm90 on sm_90: 2 launches"
@@ -262,7 +263,7 @@ def test_text_of_a_kernel_plan() -> None:
 
 
 def test_a_plan_tells_the_launches(gpu: torch.device) -> None:
-    for case in CASES[:3]:
+    for case in GPU_CASES[:3]:
         args = case.tensors(gpu)
         plan = psd.explain(*args)
         psd.per_step_dense(*args)
@@ -283,11 +284,11 @@ def test_the_table_of_the_design_notes_is_up_to_date() -> None:
 
 def test_a_table_out_of_date_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notes = tmp_path / "notes.md"
-    notes.write_text(f"before\n{explain_shapes.BEGIN}\nold\n{explain_shapes.END}\nafter\n")
+    notes.write_text(f"before\n{explain_shapes.BEGIN}\nold\n{END}\nafter\n")
     assert explain_shapes.main(["--check", str(notes)]) == 1
     assert "is out of date: python -m bench.explain_shapes --update" in capsys.readouterr().err
     assert explain_shapes.main(["--update", str(notes)]) == 0
     assert explain_shapes.main(["--check", str(notes)]) == 0
     text = notes.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n")
-    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 2 + len(CASES)
+    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 2 + len(GPU_CASES)

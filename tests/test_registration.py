@@ -23,19 +23,19 @@ OPS = [
 SCHEMAS = {
     "forward": (
         "per_step_dense::forward(Tensor x, Tensor weight, Tensor? bias=None, "
-        'str activation="none", str kernel="auto") -> Tensor'
+        'str activation="none", str family="auto") -> Tensor'
     ),
     "forward_with_preactivation": (
         "per_step_dense::forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, "
-        'str activation, str kernel="auto") -> (Tensor y, Tensor z)'
+        'str activation, str family="auto") -> (Tensor y, Tensor z)'
     ),
     "backward": (
         "per_step_dense::backward(Tensor dz, Tensor? x, Tensor? weight, bool wants_dbias, "
-        'str kernel="auto") -> (Tensor dx, Tensor dweight, Tensor dbias)'
+        'str family="auto") -> (Tensor dx, Tensor dweight, Tensor dbias)'
     ),
     "backward_accumulate": (
         "per_step_dense::backward_accumulate(Tensor dz, Tensor? x, Tensor? weight, "
-        'Tensor(a!)? dweight, Tensor(b!)? dbias, str kernel="auto") -> Tensor'
+        'Tensor(a!)? dweight, Tensor(b!)? dbias, str family="auto") -> Tensor'
     ),
     "activation_backward": (
         "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"

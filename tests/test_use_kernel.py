@@ -52,8 +52,8 @@ class CalledOps(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.names.append(func.name())
         parameters = [argument.name for argument in func._schema.arguments]
-        if func.namespace == "per_step_dense" and "kernel" in parameters:
-            index = parameters.index("kernel")
+        if func.namespace == "per_step_dense" and "family" in parameters:
+            index = parameters.index("family")
             kernel = args[index] if index < len(args) else "auto"
             self.kernels.append((func.name().partition("::")[2], kernel))
         return func(*args, **(kwargs or {}))
@@ -301,7 +301,7 @@ def compiled(function: Callable[..., object]) -> tuple[Callable[..., object], ob
 
 def kernels_in(graph: torch.fx.GraphModule) -> list[object]:
     return [
-        node.args[4] if len(node.args) > 4 else node.kwargs.get("kernel", "auto")
+        node.args[4] if len(node.args) > 4 else node.kwargs.get("family", "auto")
         for node in graph.graph.nodes
         if str(node.target).startswith("per_step_dense.forward")
     ]
@@ -379,7 +379,7 @@ def test_compiled_bare_op_takes_its_argument_or_the_thread_that_runs_it() -> Non
     assert "per_step_dense::forward" in ops_run_by(lambda: run(*args))
     with pytest.raises(ValueError, match="needs CUDA tensors"), psd.use_kernel("simt"):
         run(*args)
-    explicit, counter = compiled(lambda *args: ops.forward(*args, kernel="reference"))
+    explicit, counter = compiled(lambda *args: ops.forward(*args, family="reference"))
     explicit(*args)
     assert kernels_in(counter.graphs[0]) == ["reference"]
 

@@ -1,0 +1,33 @@
+"""Every rival, in the order of the tables; this package first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .base import Rival
+from .compiled import Compiled
+from .guests import EinsumDense, JaxEinsum, LocallyConnected1D
+from .layers import GroupedConv, LoopOfLinear
+from .ours import OURS, Op, PerStepDense
+from .products import Baddbmm, BmmOut, Einsum, GroupedMm, Matmul, VmapLinear
+from .unreachable import CublasLt
+
+RIVALS: Final[tuple[Rival, ...]] = (
+    PerStepDense(),
+    Einsum(),
+    Matmul(),
+    Baddbmm(),
+    BmmOut(),
+    GroupedMm(),
+    VmapLinear(),
+    LoopOfLinear(),
+    GroupedConv(),
+    Compiled(Einsum()),
+    Compiled(Einsum(), mode="max-autotune-no-cudagraphs"),
+    CublasLt(),
+    LocallyConnected1D(),
+    EinsumDense(),
+    JaxEinsum(),
+)
+
+__all__ = ["OURS", "RIVALS", "Compiled", "Op", "Rival"]

@@ -1,0 +1,296 @@
+#include "cpu/dense.h"
+
+#include <ATen/Version.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/SmallVector.h>
+
+#include <algorithm>
+
+#include "aten.h"
+#include "batch.h"
+#include "check.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+
+namespace per_step_dense::cpu::dense {
+namespace {
+
+using at::Tensor;
+
+// Those of the instruction set that torch uses itself (ATEN_CPU_CAPABILITY overrides it), or null.
+// With AVX-512 it is torch's products that run: nothing has been measured there.
+const Kernels* find_kernels() {
+#if defined(__x86_64__)
+  if (at::get_cpu_capability() == "AVX2") return &kAvx2Kernels;
+#endif
+  return nullptr;
+}
+
+const Kernels* kernels_or_null() {
+  static const Kernels* const found = find_kernels();
+  return found;
+}
+
+const Kernels& kernels() { return *kernels_or_null(); }
+
+// Less is not worth waking a thread for: multiply-adds, and elements of an activation.
+constexpr int64_t kLeastWorkToShare = 1 << 17;
+constexpr int64_t kElementsATask = 1 << 14;
+
+constexpr int64_t kTasksAThread = 4;
+
+// A gradient of few weights is a long sum that one thread would add up alone. Where there are fewer
+// blocks of weights than this, it is cut into parts of so many terms. Both are constants: the bits
+// must not follow from the number of threads.
+constexpr int64_t kBlocksEnough = 64, kBlock = 32;
+constexpr int64_t kTermsOfAPart = 8192;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A product for every step: the first one's, and how far it is to the next one's.
+struct Products {
+  Product first;
+  int64_t a_step, b_step, c_step, bias_step = 0;  // column sums: n
+  // The sums may be cut into parts of so many terms, whose results lie c_part elements apart, and
+  // the sums of columns sums_part.
+  int64_t parts_of_sum = 1, terms = first.k, c_part = 0, sums_part = 0;
+  // Every product is cut into parts of so many rows and columns.
+  int64_t rows = std::max<int64_t>(first.m, 1), columns = std::max<int64_t>(first.n, 1);
+
+  int64_t row_parts() const { return divide_up(first.m, rows); }
+  int64_t tasks_a_step() const { return parts_of_sum * row_parts() * divide_up(first.n, columns); }
+  int64_t workspace_bytes() const {
+    return kernels().workspace_bytes(std::min(rows, first.m), std::min(columns, first.n),
+                                     std::min(terms, first.k));
+  }
+
+  void compute(int64_t step, int64_t task, void* workspace) const {
+    const int64_t row = task % row_parts() * rows, sum = task / row_parts() % parts_of_sum,
+                  column = task / row_parts() / parts_of_sum * columns;
+    Product part = first;
+    part.m = std::min(rows, part.m - row);
+    part.n = std::min(columns, part.n - column);
+    part.k = std::min(terms, part.k - sum * terms);
+    part.a += step * a_step + row * part.a_row + sum * terms * part.a_col;
+    part.b += step * b_step + sum * terms * part.b_row + column * part.b_col;
+    const int64_t to = step * c_step + sum * c_part + row * part.c_row + column;
+    part.c += to;
+    if (part.activated) part.activated += to;
+    if (part.bias) part.bias += step * bias_step + column * part.bias_stride;
+    if (part.column_sums && row == 0) {
+      part.column_sums += step * first.n + sum * sums_part + column;
+    } else {  // all rows of parts would find the same
+      part.column_sums = nullptr;
+    }
+    kernels().multiply(part, workspace);
+  }
+};
+
+// `size` in at most `parts`, of a multiple of `granule`.
+int64_t size_of_part(int64_t size, int64_t granule, int64_t parts) {
+  const int64_t granules = std::max<int64_t>(divide_up(size, granule), 1);
+  return divide_up(granules, std::min(parts, granules)) * granule;
+}
+
+// One task a step keeps most in the cache; there are more where steps are too few for the threads.
+// What follows from that for the bits is nothing: an element is the same sum in every part.
+void cut_for_the_threads(Products& products, int64_t steps) {
+  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  const int64_t wanted =
+      threads == 1 ? 1 : divide_up(kTasksAThread * threads, std::max<int64_t>(steps, 1));
+  if (wanted == 1 || products.tasks_a_step() == 0) return;
+  products.rows = size_of_part(products.first.m, 4 * kernels().rows, wanted);
+  const int64_t wanted_in_a_row = divide_up(wanted, products.row_parts());
+  products.columns = size_of_part(products.first.n, 4 * kernels().columns, wanted_in_a_row);
+}
+
+int64_t multiply_adds(const Products& products, int64_t steps) {
+  return steps * products.first.m * products.first.n * products.first.k;
+}
+
+using SomeProducts = c10::SmallVector<Products, 2>;
+
+// All products of a step are tasks one after another, for they share operands.
+void compute(int64_t steps, SomeProducts all) {
+  int64_t tasks_a_step = 0, bytes = 0, work = 0;
+  for (Products& products : all) {
+    work += multiply_adds(products, steps);
+    cut_for_the_threads(products, steps);
+    tasks_a_step += products.tasks_a_step();
+    bytes = std::max(bytes, products.workspace_bytes());
+  }
+  const auto run = [&](int64_t begin, int64_t end) {
+    const auto workspace = c10::GetCPUAllocator()->allocate(bytes);
+    for (; begin < end; ++begin) {
+      int64_t task = begin % tasks_a_step;
+      const Products* products = all.data();
+      for (; task >= products->tasks_a_step(); ++products) task -= products->tasks_a_step();
+      products->compute(begin / tasks_a_step, task, workspace.get());
+    }
+  };
+  const int64_t tasks = steps * tasks_a_step;
+  work < kLeastWorkToShare ? run(0, tasks) : run_in_parallel(tasks, run);
+}
+
+// y[:, t] = x[:, t] @ weight[t] + bias[t]
+Products of_forward(const Tensor& x,       // (B, T, I)
+                    const Tensor& weight,  // (T, I, O)
+                    const std::optional<Tensor>& bias,
+                    const Tensor& y) {  // (*, T, O), contiguous
+  const int64_t b = x.size(0), t = x.size(1), i = x.size(2), o = weight.size(2);
+  Product first{b, o, i};
+  first.a = x.const_data_ptr<float>();
+  first.a_row = x.stride(0), first.a_col = x.stride(2);
+  first.b = weight.const_data_ptr<float>();
+  first.b_row = weight.stride(1), first.b_col = weight.stride(2);
+  first.c = y.mutable_data_ptr<float>();
+  first.c_row = t * o;
+  if (bias) first.bias = bias->const_data_ptr<float>(), first.bias_stride = bias->stride(1);
+  return {first, x.stride(1), weight.stride(0), /*c_step=*/o, bias ? bias->stride(0) : 0};
+}
+
+// dx[:, t] = dz[:, t] @ weight[t]^T
+Products of_input_gradient(const Tensor& dz,      // (B, T, O)
+                           const Tensor& weight,  // (T, I, O)
+                           const Tensor& dx) {    // (*, T, I), contiguous
+  return of_forward(dz, permuted(weight, 0, 2, 1), std::nullopt, dx);
+}
+
+// dweight[t] = x[:, t]^T @ dz[:, t]; the column sums are the gradient of the bias.
+Products of_weight_gradient(const Tensor& x,            // (B, T, I)
+                            const Tensor& dz,           // (B, T, O)
+                            const Tensor& dweight,      // (parts, T, I, O), contiguous
+                            double* dbias_in_double) {  // (parts, T, O), zeros, or null
+  const int64_t b = x.size(0), t = x.size(1), i = x.size(2), o = dz.size(2);
+  Product first{i, o, b};
+  first.a = x.const_data_ptr<float>();
+  first.a_row = x.stride(2), first.a_col = x.stride(0);
+  first.b = dz.const_data_ptr<float>();
+  first.b_row = dz.stride(0), first.b_col = dz.stride(2);
+  first.c = dweight.mutable_data_ptr<float>();
+  first.c_row = o;
+  first.column_sums = dbias_in_double;
+  Products products{first, x.stride(1), dz.stride(1), /*c_step=*/i * o};
+  products.parts_of_sum = dweight.size(0);
+  products.terms = products.parts_of_sum == 1 ? b : kTermsOfAPart;
+  products.c_part = t * i * o, products.sums_part = t * o;
+  return products;
+}
+
+int64_t parts_of_weight_gradient(int64_t b, int64_t t, int64_t i, int64_t o) {
+  const int64_t blocks = t * divide_up(i, kBlock) * divide_up(o, kBlock);
+  return blocks >= kBlocksEnough ? 1 : std::max<int64_t>(1, divide_up(b, kTermsOfAPart));
+}
+
+// The sum over the first dimension, in its order, in float32.
+template <class Element>
+Tensor sum_of_parts(const Tensor& parts) {
+  if (parts.size(0) == 1 && parts.scalar_type() == at::kFloat) return parts.squeeze(0);
+  const Tensor sums = at::empty(parts.sizes().slice(1), parts.options().dtype(at::kFloat));
+  const auto* const part = parts.const_data_ptr<Element>();
+  auto* const to = sums.mutable_data_ptr<float>();
+  const int64_t size = sums.numel();
+  for (int64_t n = 0; n < size; ++n) {
+    Element sum = part[n];
+    for (int64_t p = 1; p < parts.size(0); ++p) sum += part[p * size + n];
+    to[n] = static_cast<float>(sum);
+  }
+  return sums;
+}
+
+}  // namespace
+
+bool serves(const Tensor& tensor) {
+  return tensor.scalar_type() == at::kFloat && tensor.is_cpu() && kernels_or_null();
+}
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               std::string_view activation) {
+  const Activation parsed = parse_activation(activation);
+  check_forward(x, weight, bias);
+  const Tensor y = at::empty(sizes_with_last(x, weight.size(2)), x.options());
+  if (y.numel() == 0) return y;
+  const Tensor batch = as_batch(x);
+  Products products = of_forward(batch, weight, bias, y);
+  products.first.activation = parsed;
+  if (parsed != Activation::kNone) products.first.activated = products.first.c;
+  compute(batch.size(1), {products});
+  return y;
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation) {
+  const Activation parsed = parse_activation(activation);
+  check_forward(x, weight, bias);
+  const auto sizes = sizes_with_last(x, weight.size(2));
+  const Tensor y = at::empty(sizes, x.options()), z = at::empty(sizes, x.options());
+  if (y.numel() == 0) return {y, z};
+  const Tensor batch = as_batch(x);
+  Products products = of_forward(batch, weight, bias, z);
+  products.first.activation = parsed;
+  products.first.activated = y.mutable_data_ptr<float>();
+  compute(batch.size(1), {products});
+  return {y, z};
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias) {
+  check_backward(dz, x, weight);
+  const Tensor dz_batch = as_batch(dz);
+  const int64_t b = dz_batch.size(0), t = dz_batch.size(1), o = dz_batch.size(2);
+  const int64_t i = x ? x->size(-1) : weight ? weight->size(1) : 0;
+  SomeProducts products;
+  Tensor dx, dweight, dbias, x_batch, dweight_parts, dbias_parts;
+  if (weight) {
+    dx = at::empty(sizes_with_last(dz, i), dz.options());
+    products.push_back(of_input_gradient(dz_batch, *weight, dx));
+  }
+  const bool finds_dbias = wants_dbias && x && i > 0;  // on the way to dweight
+  if (x) {
+    x_batch = as_batch(*x);
+    const int64_t parts = parts_of_weight_gradient(b, t, i, o);
+    dweight_parts = at::empty({parts, t, i, o}, dz.options());
+    if (finds_dbias) dbias_parts = at::zeros({parts, t, o}, dz.options().dtype(at::kDouble));
+    double* const sums = finds_dbias ? dbias_parts.mutable_data_ptr<double>() : nullptr;
+    products.push_back(of_weight_gradient(x_batch, dz_batch, dweight_parts, sums));
+  }
+  compute(t, std::move(products));
+  if (x) dweight = sum_of_parts<float>(dweight_parts);
+  if (wants_dbias) dbias = finds_dbias ? sum_of_parts<double>(dbias_parts) : dz_batch.sum(0);
+  return {dx, dweight, dbias};
+}
+
+Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight,
+                           const std::optional<Tensor>& dweight,
+                           const std::optional<Tensor>& dbias) {
+  check_backward_accumulate(dz, x, weight, dweight, dbias);
+  check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  aten::backward_accumulate(dz, x, std::nullopt, dweight, dbias);
+  return weight ? std::get<0>(backward(dz, std::nullopt, weight, false)) : Tensor();
+}
+
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+  const Activation parsed = parse_activation(activation);
+  check_activation_backward(dy, saved);
+  if (!dy.is_contiguous() || !saved.is_contiguous()) {
+    return aten::activation_backward(dy, saved, activation);
+  }
+  const Tensor dz = at::empty(dy.sizes(), dy.options());
+  const int64_t size = dz.numel();
+  const float *const gradient = dy.const_data_ptr<float>(), *const kept =
+                                                                saved.const_data_ptr<float>();
+  float* const to = dz.mutable_data_ptr<float>();
+  run_in_parallel(divide_up(size, kElementsATask), [=](int64_t begin, int64_t end) {
+    const int64_t first = begin * kElementsATask,
+                  count = std::min(end * kElementsATask, size) - first;
+    kernels().activation_backward(parsed, count, gradient + first, kept + first, to + first);
+  });
+  return dz;
+}
+
+}  // namespace per_step_dense::cpu::dense
