@@ -257,6 +257,17 @@ def test_readme_tells_nothing_of_quick_runs(site: page.Site) -> None:
     assert "- quick: fewer turns and cases" in site.page.read_text()
 
 
+def test_readme_takes_the_largest_record_of_a_machine(site: page.Site) -> None:
+    smaller = cpu_record(rows=(row([measured(OURS, 10.0), measured("einsum", 30.0)]),))
+    for name in ("a.json", "z.json"):  # before and after the larger one
+        write(smaller, site.results / name)
+    write(cpu_record(), site.results / "m.json")
+    page.main([], site.root)
+    assert rows_of(site.readme.read_text(), "seed") == [
+        ["seed", "32,10,4,8", "float32", "1.20 (baddbmm)", "1.20 (baddbmm)"]
+    ]
+
+
 def test_overhead_alone_claims_no_speed(site: page.Site) -> None:
     write(cpu_record(rows=()), site.results / "cpu.json")
     page.main([], site.root)

@@ -18,8 +18,8 @@ PAGE: Final = "[docs/benchmarks.md](docs/benchmarks.md)"
 
 
 def readme_text(records: Sequence[Record]) -> str:
-    """Headlines of every record that was not a quick run."""
-    whole = [record for record in records if not record.is_quick]
+    """Headlines of each machine's largest record that was not a quick run."""
+    whole = list(_largest([record for record in records if not record.is_quick]))
     parts = [line for record in whole for line in _record(record)]
     devices = {record.machine.device for record in whole if record.rows}
     if "cpu" not in devices:
@@ -28,6 +28,16 @@ def readme_text(records: Sequence[Record]) -> str:
         parts += ["Speed on a GPU: not measured, so none is claimed.", ""]
     parts += _wrapped(f"How it is measured, and all figures: {PAGE}. `make bench` measures anew.")
     return "\n".join(parts)
+
+
+def _largest(records: Sequence[Record]) -> Iterator[Record]:
+    """Of each machine, the record with the most rows: the others show some of them again."""
+    by_machine: dict[tuple[str, int], Record] = {}
+    for record in records:
+        machine = (record.machine.device_name, record.machine.threads)
+        if machine not in by_machine or len(record.rows) > len(by_machine[machine].rows):
+            by_machine[machine] = record
+    yield from by_machine.values()
 
 
 def _record(record: Record) -> Iterator[str]:
