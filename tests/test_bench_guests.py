@@ -203,14 +203,14 @@ def test_a_guest_may_end_midway(enter: Enter) -> None:
 def test_a_guest_that_hangs_is_ended(enter: Enter) -> None:
     start = time.monotonic()
     with pytest.raises(
-        TimeoutError, match=r"(?s)did not answer 'prepare' in 3 s and was ended.*about to wait"
+        TimeoutError, match=r"(?s)did not answer 'prepare' in 15 s and was ended.*about to wait"
     ):
-        enter("hangs", seconds=3.0)
-    assert time.monotonic() - start < 30
+        enter("hangs", seconds=15.0)
+    assert time.monotonic() - start < 120
 
 
 def test_a_turn_that_hangs_leaves_the_others_theirs(enter: Enter) -> None:
-    guest = enter("hangs at a turn", seconds=3.0)
+    guest = enter("hangs at a turn", seconds=15.0)
 
     def turn(calls: int) -> float:
         return guest.turn(Clock.WALL, Layout.CONTIGUOUS, calls)
