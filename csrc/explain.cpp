@@ -14,6 +14,7 @@
 #include "choose_kernel.h"
 #include "cost_model.h"
 #include "cpu/dense.h"
+#include "forced_tile.h"
 #include "kernel_in_force.h"
 #include "problem_of.h"
 #ifdef PSD_WITH_CUDA
@@ -226,9 +227,9 @@ Explanation explain_library(const Problem& problem, KernelFamily family, const T
 template <class Problem>
 Explanation explain_kernel(const Problem& problem, const Architecture& architecture,
                            KernelFamily family) {
-  Constraint constraint;
-  constraint.family = family;
+  const Constraint constraint = constraint_of(family, forced_tile());
   const Choice choice = choose_kernel(problem, architecture, constraint);
+  check_has_tile(choice, constraint);
   const Work work = work_of(problem);
   Explanation told;
   told.kernel = name_of(choice.family);
@@ -328,7 +329,7 @@ ExplainedCall explain(const Tensor& x, const Tensor& weight, const std::optional
   } else {
     check_family_takes(problems.forward, family, *found);
     call.forward = explain_kernel(problems.forward, *found, family);
-    const KernelFamily of_backward = backward_family(family, problems.backward.dtype);
+    const KernelFamily of_backward = family_of_backward(family, problems.backward.dtype);
     if (of_backward == KernelFamily::kAuto && is_faster_apart(problems.backward, *found)) {
       call.backward = explain_apart(problems.backward, *found);
     } else if (why_not(problems.backward, of_backward, *found).empty()) {

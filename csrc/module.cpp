@@ -7,6 +7,7 @@
 #include "architecture.h"
 #include "choose_kernel.h"
 #include "explain.h"
+#include "forced_tile.h"
 #include "kernel_in_force.h"
 #include "problem_of.h"
 
@@ -37,6 +38,11 @@ py::list known_kernels() {
 
 std::string set_kernel(const std::string& name) {
   return name_of(exchange_kernel_in_force(parse_kernel(name)));
+}
+
+py::tuple force_tile(int32_t tile, int32_t splits, int32_t splits_of_grad_weight) {
+  const ForcedTile before = exchange_forced_tile({tile, {splits, splits_of_grad_weight}});
+  return py::make_tuple(before.tile, before.splits[0], before.splits[1]);
 }
 
 std::string why_no_sm90_on(int capability, const std::string& built, bool has_tensor_maps) {
@@ -101,6 +107,11 @@ PYBIND11_MODULE(_C, m) {
   m.def(
       "kernel_in_force", [] { return name_of(kernel_in_force()); },
       "The family in force in the calling thread.");
+  m.def("force_tile", &force_tile,
+        "Makes the calling thread's calls use this tile of the family in force (-1: any), and "
+        "these splits of its products (0: any); returns what was forced before. For "
+        "measurements and tests.",
+        py::arg("tile"), py::arg("splits") = 0, py::arg("splits_of_grad_weight") = 0);
   m.def("explain", torch::wrap_pybind_function(&explain_call),
         "The fields of the Plan of a call, and those of its backward or None. An `arch` of "
         "None leaves it to the device of x.",

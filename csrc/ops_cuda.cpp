@@ -12,6 +12,7 @@
 #include "choose_kernel_cuda.h"
 #include "composite.h"
 #include "device_cuda.h"
+#include "forced_tile.h"
 #include "kernel_in_force.h"
 #include "kernels/activation_backward.h"
 #include "kernels/simt/simt.h"
@@ -61,13 +62,13 @@ PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
     TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
                       "') cannot take this call: ", obstacle);
   }
-  Constraint constraint;
-  constraint.family = family;
+  const Constraint constraint = constraint_of(family, forced_tile());
   if constexpr (kPassOf<Problem> == Pass::kBackward) {
     if (family == KernelFamily::kAuto && is_faster_apart(problem, architecture))
       return {{}, 0, /*goes_apart=*/true};
   }
   const auto [choice, is_second] = choose_kernel_on_device(problem, architecture, constraint);
+  check_has_tile(choice, constraint);
   if (is_second) {
     TORCH_WARN_ONCE("per_step_dense: the driver cannot describe to sm90's kernels ",
                     text_of(problem, choice), "; that is slower");
@@ -79,6 +80,7 @@ template <class Problem>
 PlannedCall plan(const Problem& problem, c10::DeviceIndex device, KernelFamily family) {
   static thread_local PlanCache<Problem> cache;
   const Architecture& architecture = architecture_of_device(device);
+  if (forced_tile().is_forced()) return make_plan(problem, architecture, family);
   return cache.find_or_plan(problem, device, family,
                             [&] { return make_plan(problem, architecture, family); });
 }
@@ -233,7 +235,8 @@ Gradients run_backward(const Tensor& dz, const std::optional<Tensor>& x,
   const Tensor dz_batch = as_batch(dz), x_batch = x ? as_batch(*x) : Tensor();
   BackwardProblem problem =
       backward_problem(dz_batch, x_batch, weight.value_or(Tensor()), wants_dbias);
-  const PlannedCall call = plan(problem, dz.get_device(), backward_family(family, problem.dtype));
+  const PlannedCall call =
+      plan(problem, dz.get_device(), family_of_backward(family, problem.dtype));
   if (call.goes_apart) {
     const Tensor dx = std::get<0>(run_backward(dz, std::nullopt, weight, false, family));
     const auto [none, dweight, dbias] = run_backward(dz, x, std::nullopt, wants_dbias, family);
@@ -286,7 +289,8 @@ Tensor run_backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
   problem.accumulation = accumulation_of(dz, dweight, dbias);
   problem.dweight = accumulator_view3(dweight);
   problem.dbias = accumulator_view2(dbias);
-  const PlannedCall call = plan(problem, dz.get_device(), backward_family(family, problem.dtype));
+  const PlannedCall call =
+      plan(problem, dz.get_device(), family_of_backward(family, problem.dtype));
   if (call.goes_apart) {
     run_backward_accumulate(dz, x, std::nullopt, dweight, dbias, family);
     return std::get<0>(run_backward(dz, std::nullopt, weight, false, family));

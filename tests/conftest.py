@@ -17,6 +17,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail the tests that need a GPU, rather than skip them, where there is none",
     )
+    parser.addoption("--only-gpu", action="store_true", help="run no other tests than those")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--only-gpu"):
+        return
+    others = [item for item in items if not needs_gpu(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if needs_gpu(item)]
+
+
+def needs_gpu(item: pytest.Item) -> bool:
+    """Whether it asks for one of the fixtures below, or is the CUDA one of both devices'."""
+    if not isinstance(item, pytest.Function):
+        return False
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "gpu" in item.fixturenames or parameters.get("device") == "cuda"
 
 
 def pytest_report_header() -> str:

