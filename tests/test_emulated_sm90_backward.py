@@ -177,12 +177,17 @@ def test_nan_and_infinity_go_where_torch_lets_them(kernel: Kernel, special: floa
         assert_same_specials(actual, torchs)
 
 
-def test_steps_follow_each_other_where_dz_would_leave_l2() -> None:
-    """With more than 24 MB of it, the two products of a step are neighbours in the list."""
-    sizes = 192, 257, 8, 256
-    given = operands(sizes)
-    assert given.dz.nbytes > 24 << 20
-    assert_gradients_match_fp64(SMALL, *given, (True, True, False), splits=(1, 1), sms=3)
+@pytest.mark.parametrize("sms", [2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("kernel", [CLUSTERS, BY_TURNS, SMALL], ids=str)
+def test_every_item_is_dealt_out(kernel: Kernel, steps: int, sms: int) -> None:
+    """Long items, each a step's gradient of weight, end in every place of a round; the short ones
+    are many, a few, or fewer than those that wait for them."""
+    for batch in 600, 200:
+        given = operands((batch, steps, 40, 8))
+        assert_gradients_match_fp64(kernel, *given, splits=(1, 1), sms=sms)
+    given = operands((70, steps, 8, 600))  # the gradient of x is the long one
+    assert_gradients_match_fp64(kernel, *given, splits=(1, 1), sms=sms)
 
 
 def test_a_persistent_grid_is_as_large_as_the_gpu() -> None:

@@ -12,14 +12,13 @@ import emulator
 import pytest
 import torch
 from emulator import EmulatorError, Instantiation, Library, Mutation, Variant
-from emulator.faults import EXAMPLE_FAULTS, ONE_BLOCK, PACKAGE_FAULTS, STEP_BY_STEP
+from emulator.faults import EXAMPLE_FAULTS, ONE_BLOCK, PACKAGE_FAULTS
 from emulator.faults.clusters import CLUSTER_FAULTS
 from emulator.faults.examples import BEHAVIOUR_FAULTS
 from emulator.scenarios import (
     SCENARIOS,
     SIMT_SCENARIOS,
     SM80_SCENARIOS,
-    SM90_BACKWARD_SCENARIOS,
     Scenario,
     relative_error,
 )
@@ -221,15 +220,6 @@ def test_blocks_that_walk_over_many_tiles_are_right() -> None:
         for scenario in (SIMT_SCENARIOS | SM80_SCENARIOS).values():
             assert scenario(library, schedule) == ""
             assert library.counters.blocks == library.counters.launches
-
-
-@plants_faults
-def test_gradients_step_by_step_are_right() -> None:
-    """Not a fault: small gradients are computed in the order of large ones."""
-    library = build(STEP_BY_STEP)
-    for schedule in library.schedules[::4]:
-        for scenario in SM90_BACKWARD_SCENARIOS.values():
-            assert scenario(library, schedule) == ""
 
 
 STORE_GROUP = "csrc/kernels/store_group.cuh"

@@ -30,7 +30,7 @@ __device__ __forceinline__ Scalar* element_at(const View3& view, const Index3& a
 
 template <class Scalar>
 __device__ __forceinline__ Scalar gradient_of(Activation activation, Scalar dy, Scalar saved) {
-  return from_accum<Scalar>(activation_gradient(activation, to_accum(dy), to_accum(saved)));
+  return from_accum<Scalar>(activation_gradient<Scalar>(activation, to_accum(dy), to_accum(saved)));
 }
 
 // Tensors with any strides.

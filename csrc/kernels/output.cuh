@@ -51,7 +51,7 @@ template <class Scalar>
 __device__ __forceinline__ void store_output(const Gemm& gemm, int64_t t, int64_t m, int64_t n,
                                              AccumOf<Scalar> z) {
   if (gemm.z.data) ptx::st_global(element_at<Scalar>(gemm.z, t, m, n), from_accum<Scalar>(z));
-  const AccumOf<Scalar> y = activate(gemm.activation, z);
+  const AccumOf<Scalar> y = activate<Scalar>(gemm.activation, z);
   store_result<Scalar>(gemm, gemm.c, y, t, m, n);
 }
 

@@ -98,6 +98,18 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&accum)[4], const uint32
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// 2^exponent and 1 / value, to about 22 bits; what is subnormal becomes 0.
+__device__ __forceinline__ float ex2_approx_ftz(float exponent) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(power) : "f"(exponent));
+  return power;
+}
+__device__ __forceinline__ float rcp_approx_ftz(float value) {
+  float reciprocal;
+  asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(reciprocal) : "f"(value));
+  return reciprocal;
+}
+
 // To the nearest value that tensor cores do not cut, ties away from zero.
 __device__ __forceinline__ uint32_t cvt_rna_tf32(float value) {
   uint32_t rounded;

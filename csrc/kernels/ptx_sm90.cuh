@@ -66,13 +66,15 @@ __device__ __forceinline__ void mbarrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
 }
 
-// At the barrier that lies at the same address in the cluster's block `rank`.
+// At the barrier that lies at the same address in the cluster's block `rank`. No release at the
+// scope of the cluster, which is a fence for all of global memory (MEMBAR.ALL.GPU): it orders
+// accesses to this block's shared memory, as mbarrier_arrive() does.
 __device__ __forceinline__ void mbarrier_arrive_cluster(uint32_t barrier, uint32_t rank) {
   asm volatile(
       "{\n"
       ".reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
       "}\n" ::"r"(barrier),
       "r"(rank)
       : "memory");

@@ -113,7 +113,9 @@ class TileStore {
                     tiled_.stores_groups_of_z);
       }
 #pragma unroll
-      for (int e = 0; e < kUnit; ++e) values[e] = activate(gemm.activation, values[e]);
+      for (int e = 0; e < kUnit; ++e) {
+        values[e] = activate<Scalar>(gemm.activation, values[e]);
+      }
     }
     Out* const c = element_of(gemm.c, m, n);
     if constexpr (Config::Product::kAccumulates) {

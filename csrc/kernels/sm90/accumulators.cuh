@@ -30,29 +30,25 @@ inline constexpr int kPairsOfPanel = 8;                     // of columns, of a 
 inline constexpr int kSumsOfPanel = 2 * 2 * kPairsOfPanel;  // of a thread
 using PanelSums = float[kSumsOfPanel];                      // [pair][row][column]
 
-// Calls visit(block, panel, sums) for each 64 x 64 of a consumer's sums. They move up in the
-// registers, so that the code is there once, which the activations make long; after all of them
-// they are where they were.
-template <class Config, class Visit>
-__device__ __forceinline__ void for_each_panel(Accumulators<Config>& accum, Visit&& visit) {
+// Calls visit(block, panel, sums) for each 64 x 64 of a consumer's sums. In a loop, whose code is
+// there once, sums are copies: the activations make that code long. Unrolled, they are the
+// registers themselves.
+template <class Config, bool kUnrolls, class Visit>
+__device__ __forceinline__ void for_each_panel(const Accumulators<Config>& accum, Visit&& visit) {
   constexpr int kPanelsOfBlock = Config::kAccums / kSumsOfPanel;
   constexpr int kPanels = Config::kBlocks * kPanelsOfBlock;
-  const auto panel_of = [&](int index) -> float* {
-    return accum.block[index / kPanelsOfBlock] + index % kPanelsOfBlock * kSumsOfPanel;
-  };
-#pragma unroll 1
+#pragma unroll(kUnrolls ? kPanels : 1)
   for (int index = 0; index < kPanels; ++index) {
-    PanelSums first, sums;
+    PanelSums sums;
 #pragma unroll
-    for (int i = 0; i < kSumsOfPanel; ++i) first[i] = sums[i] = panel_of(0)[i];
-    visit(index / kPanelsOfBlock, index % kPanelsOfBlock, sums);
+    for (int panel = 0; panel < kPanels; ++panel) {
+      if (panel != index) continue;
 #pragma unroll
-    for (int panel = 0; panel + 1 < kPanels; ++panel) {
-#pragma unroll
-      for (int i = 0; i < kSumsOfPanel; ++i) panel_of(panel)[i] = panel_of(panel + 1)[i];
+      for (int i = 0; i < kSumsOfPanel; ++i) {
+        sums[i] = accum.block[panel / kPanelsOfBlock][panel % kPanelsOfBlock * kSumsOfPanel + i];
+      }
     }
-#pragma unroll
-    for (int i = 0; i < kSumsOfPanel; ++i) panel_of(kPanels - 1)[i] = first[i];
+    visit(index / kPanelsOfBlock, index % kPanelsOfBlock, sums);
   }
 }
 

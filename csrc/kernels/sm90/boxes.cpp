@@ -1,5 +1,6 @@
 #include "kernels/sm90/boxes.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <tuple>
@@ -10,6 +11,7 @@ namespace per_step_dense::sm90 {
 namespace {
 
 constexpr int64_t kChunkBytes = 16;
+constexpr int64_t kSwizzleRows = 8;               // whose chunks change places among each other
 constexpr int64_t kStrideEnd = int64_t{1} << 40;  // in bytes
 // Coordinates have 32 bits; boxes reach beyond the last element.
 constexpr int64_t kMostElems = std::numeric_limits<int32_t>::max() - 256;
@@ -123,6 +125,12 @@ class Boxer {
             stored_dtype()};
   }
 
+  // No more than there are: what lies outside TMA fetches as zeros, but at the pace of what lies
+  // inside. Their sums are of what an earlier stage left there, and nobody looks at them.
+  int rows_of_tile() const {
+    return int(std::min<int64_t>(tile_.block_m, ceil_div(problem_.b, kSwizzleRows) * kSwizzleRows));
+  }
+
   bool has_steps(int64_t stride) const { return problem_.t > 1 && stride != 0; }
 
  private:
@@ -188,7 +196,7 @@ std::string why_no_box_of_dz(const BackwardProblem& problem) {
 ProductBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
   const Boxer boxer(problem, tile);
   ProductBoxes boxes{};
-  boxes.a = boxer.rows(problem.x, problem.i, tile.block_m);
+  boxes.a = boxer.rows(problem.x, problem.i, boxer.rows_of_tile());
   boxes.a.dtype = problem.dtype;  // the weight is rounded on its way through registers
   boxes.b = boxer.weight(problem.weight, tile.block_k);
   boxes.c = boxer.rows(problem.y, problem.o, tile.consumer_rows);
@@ -201,7 +209,7 @@ ProductBoxes boxes_of(const ForwardProblem& problem, const TileInfo& tile) {
 ProductBoxes grad_input_boxes(const BackwardProblem& problem, const TileInfo& tile) {
   const Boxer boxer(problem, tile);
   ProductBoxes boxes{};
-  boxes.a = boxer.rows(problem.dz, problem.o, tile.block_m);
+  boxes.a = boxer.rows(problem.dz, problem.o, boxer.rows_of_tile());
   boxes.b = boxer.weight(problem.weight, tile.block_k);
   boxes.a.dtype = boxes.b.dtype = problem.dtype;
   boxes.c = boxer.rows(problem.dx, problem.i, tile.consumer_rows);

@@ -30,7 +30,7 @@ class Consumer {
     Accumulators<Config> accum;  // one for all products: registers of two would be two
     turns_.begin();
     int number = 0;
-    for (TileWalk<Config> walk(list_.items()); walk.has_item(); walk.advance(), ++number) {
+    for (TileWalk<Config, List> walk(list_); walk.has_item(); walk.advance(), ++number) {
       list_.visit(walk.item(), [&](auto product, const ProductParams& params, const TilePlace& at) {
         if (turns_.is_own(number)) {
           compute(product, params, at, walk.has_next(), ring, accum);

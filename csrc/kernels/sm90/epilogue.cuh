@@ -32,7 +32,7 @@ class Epilogue {
   __device__ __forceinline__ void store(Product, const ProductParams& params, const TilePlace& at,
                                         Accumulators<Config>& accum) const {
     if (params.is_split) {
-      for_each_panel<Config>(accum, [&](int block, int panel, const PanelSums& sums) {
+      for_each_panel<Config, kUnrolls>(accum, [&](int block, int panel, const PanelSums& sums) {
         outputs_.store_parts(params, at, block, panel, sums);
       });
       return;
@@ -66,13 +66,15 @@ class Epilogue {
   }
 
  private:
+  static constexpr bool kUnrolls = false;  // over panels, whose code is long
+
   // Whether the outputs of all steps are rows of one matrix.
   template <class Product>
   static constexpr bool kSharesRows = Config::kHasRanges && Product::kTensorC == TensorKind::kRows;
 
   __device__ __forceinline__ void add(const ProductParams& params, const TilePlace& at,
                                       Accumulators<Config>& accum) const {
-    for_each_panel<Config>(accum, [&](int block, int panel, const PanelSums& sums) {
+    for_each_panel<Config, kUnrolls>(accum, [&](int block, int panel, const PanelSums& sums) {
       if (params.gemm.accumulation == Accumulation::kAddFloat32) {
         outputs_.template add<float>(params, at, block, panel, sums);
       } else {
@@ -100,11 +102,11 @@ class Epilogue {
                                                 const TilePlace& at,
                                                 Accumulators<Config>& accum) const {
     wait_for_room();
-    for_each_panel<Config>(accum, [&](int block, int panel, PanelSums& sums) {
+    for_each_panel<Config, !Product::kActivates>(accum, [&](int block, int panel, PanelSums& sums) {
       if (!outputs_.is_any_there(params, at, panel)) return;
       if constexpr (Product::kActivates) {
         outputs_.add_bias(panel, sums);
-        activate_all(activation, sums);
+        activate_all<typename Config::Scalar>(activation, sums);
       }
       outputs_.write(block, panel, sums);
     });

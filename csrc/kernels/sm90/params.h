@@ -12,6 +12,7 @@ struct ProductParams : TiledProduct {
   CUtensorMap c, z;  // not encoded where consumers store themselves; z neither where it is absent
 
   bool a_has_steps, b_has_steps;  // else their maps have one
+  int32_t rows_of_a;              // of a's box, along k
   bool reads_b_once;
 };
 

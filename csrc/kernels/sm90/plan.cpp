@@ -97,19 +97,29 @@ class Cutter {
   SplitWorkspace& workspace_;
 };
 
-// What surely stays in L2 until the other product reads it too. A guess, to be measured.
-constexpr int64_t kGradientBytesInL2 = 24 << 20;
+// What an item takes beside its sums, in blocks of terms.
+constexpr int32_t kEpilogueBlocks = 4;
 
-// Items with the longest sums first, so that short ones fill what is left at the end; but where dz
-// would have left L2 before it is read again, each step at a time.
-ListOrder list_order_of(const BackwardWork& work) {
-  const TileOrder &input = work.grad_input.order, &weight = work.grad_weight.order;
-  const BackwardProblem& problem = work.problem;
-  const int64_t dz_bytes = problem.b * problem.t * problem.o * bytes_of(problem.dtype);
-  if (input.items > 0 && weight.items > 0 && dz_bytes > kGradientBytesInL2)
-    return ListOrder::kByStep;
-  return weight.k_blocks_a_split >= input.k_blocks_a_split ? ListOrder::kGradWeightFirst
-                                                           : ListOrder::kGradInputFirst;
+constexpr int32_t kMostRounds = 1 << 20;  // or places would leave 32 bits
+
+// Of so many clusters. What a round of short items leaves over nobody waits for.
+ListOrder list_order_of(const TileOrder& input, const TileOrder& weight, int32_t clusters) {
+  ListOrder list{};
+  list.is_grad_weight_first = weight.k_blocks_a_split >= input.k_blocks_a_split;
+  const TileOrder& first = list.is_grad_weight_first ? weight : input;
+  const TileOrder& second = list.is_grad_weight_first ? input : weight;
+  list.clusters = clusters;
+  list.long_items = first.items;
+  list.clusters_with_last = first.items % clusters;
+  list.rounds_apart = 1;
+  if (list.clusters_with_last > 0) {
+    const int32_t rounds =
+        (first.k_blocks_a_split + kEpilogueBlocks) / (second.k_blocks_a_split + kEpilogueBlocks);
+    const int32_t whole_rounds = second.items / (clusters - list.clusters_with_last);
+    list.rounds_apart = std::clamp(std::min(rounds, whole_rounds), 1, kMostRounds);
+  }
+  list.numbers = first.items + second.items + (list.rounds_apart - 1) * list.clusters_with_last;
+  return list;
 }
 
 }  // namespace
@@ -222,8 +232,9 @@ BackwardWork backward_work(const BackwardProblem& problem, const Choice& choice,
                                 work.sums.sum[kGradWeight]);
   const int64_t items = int64_t{work.grad_input.order.items} + work.grad_weight.order.items;
   if (items == 0) return {};
-  work.order = list_order_of(work);
   work.plan.shape = shape_of(items, tile, choice.sms);
+  work.order = list_order_of(work.grad_input.order, work.grad_weight.order,
+                             int32_t(work.plan.shape.blocks / work.plan.shape.cluster));
   work.plan.workspace_bytes = room.bytes();
   const bool has_parts = work.grad_input.is_split || work.grad_weight.is_split;
   work.plan.launches_before = work.copy_of_dz.b > 0;

@@ -36,7 +36,7 @@ class Producer {
 
   __device__ __forceinline__ void run() {
     RingPosition<Config> ring;
-    for (TileWalk<Config> walk(list_.items()); walk.has_item(); walk.advance()) {
+    for (TileWalk<Config, List> walk(list_); walk.has_item(); walk.advance()) {
       list_.visit(walk.item(), [&](auto product, const ProductParams& params, const TilePlace& at) {
         if (!fetches_) return;
         for (int32_t k_block = 0; k_block < at.k_blocks; ++k_block, ring.advance()) {
@@ -58,7 +58,8 @@ class Producer {
     constexpr bool kHasPanelsOfA = Product::kMajorA == Major::kRow;
     const int32_t panels_a = panels_there<Config::kBlockM>(params.gemm.m, at.m0);
     const int32_t panels_b = panels_there<Config::kBlockN>(params.gemm.n, at.n0);
-    const uint32_t bytes_a = kHasPanelsOfA ? panels_a * sizeof stage.b[0] : sizeof stage.a;
+    const uint32_t bytes_a =
+        kHasPanelsOfA ? panels_a * sizeof stage.b[0] : params.rows_of_a * kRowBytes;
     ptx::mbarrier_arrive_expect_tx(full, bytes_a + panels_b * sizeof stage.b[0]);
     const int32_t t = params.a_has_steps ? at.t : 0;
     if constexpr (kHasPanelsOfA) {

@@ -101,6 +101,9 @@ class RangedList {
 
   __device__ __forceinline__ const Params& params() const { return params_; }
   __device__ __forceinline__ int32_t items() const { return items_; }
+  __device__ __forceinline__ int32_t next(int32_t item, int32_t clusters) const {
+    return item + clusters;
+  }
 
   // By all lanes of a warp.
   template <class Visit>

@@ -46,6 +46,7 @@ cudaError_t set_params(const TiledProduct& product, const ProductBoxes& boxes,
                        ProductParams& params) {
   static_cast<TiledProduct&>(params) = product;
   params.a_has_steps = boxes.a_has_steps;
+  params.rows_of_a = boxes.a.box[2];
   params.b_has_steps = boxes.b_has_steps;
   return encode_tensor_maps(boxes, params);
 }

@@ -22,11 +22,23 @@ struct TileOrder {
   int32_t band;
 };
 
-// How the items of a backward's two products follow each other.
-enum class ListOrder : int32_t {
-  kGradInputFirst,
-  kGradWeightFirst,
-  kByStep,  // a step's weight gradient, then its input gradient, which reads the same dz
+// How the items of a backward's two products are dealt out: those with the longer sums first, one a
+// cluster and round, then the others. Where the long ones end inside a round, the clusters that it
+// leaves out take short items for as many rounds as a long one lasts, while the others pass:
+//
+//   cluster    0   1   2   3   4
+//   round 0    L0  L1  L2  L3  L4
+//   round 1    L5  L6  S0  S1  S2     clusters_with_last = 2, rounds_apart = 3
+//   round 2            S3  S4  S5
+//   round 3            S6  S7  S8
+//   round 4    S9  S10 S11 S12 S13
+struct ListOrder {
+  bool is_grad_weight_first;
+  int32_t clusters;
+  int32_t long_items;
+  int32_t clusters_with_last;  // of the round in which the long ones end
+  int32_t rounds_apart;        // at least 1
+  int32_t numbers;             // of places, the empty ones included
 };
 
 }  // namespace per_step_dense::sm90

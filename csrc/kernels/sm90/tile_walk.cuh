@@ -58,14 +58,36 @@ __device__ __forceinline__ TilePlace place_of(const TileOrder& order, const Item
   return place_of<Config>(order, item, order.rows_of_tiles);
 }
 
-// What a kernel's list of items has: one product, or both of a backward. Calls visit(product, its
-// params, place).
+// What a kernel's list of items has: one product, or both of a backward.
 __device__ __forceinline__ int32_t items_of(const ProductParams& product) {
   return product.order.items;
 }
 __device__ __forceinline__ int32_t items_of(const BackwardParams& list) {
-  return list.grad_input.order.items + list.grad_weight.order.items;
+  return list.order.numbers;
 }
+
+// The item of a cluster that follows its item, of so many clusters.
+__device__ __forceinline__ int32_t next_item(const ProductParams&, int32_t item, int32_t clusters) {
+  return item + clusters;
+}
+__device__ __forceinline__ int32_t next_item(const BackwardParams& list, int32_t item,
+                                             int32_t clusters) {
+  const ListOrder& order = list.order;
+  const bool is_last_long =
+      item < order.long_items && item >= order.long_items - order.clusters_with_last;
+  return item + (is_last_long ? order.rounds_apart : 1) * clusters;
+}
+
+// The number among the short items of what is no long one.
+__device__ __forceinline__ uint32_t short_item(const ListOrder& order, uint32_t item) {
+  const uint32_t clusters = order.clusters, last = order.clusters_with_last;
+  const uint32_t since = item - (order.long_items - last);  // the round in which they end began
+  const uint32_t round = since / clusters, apart = order.rounds_apart;
+  const uint32_t passed = round < apart ? (round + 1) * last : apart * last;
+  return since - passed;
+}
+
+// Calls visit(product, its params, place).
 
 template <class Config, class Visit>
 __device__ __forceinline__ void visit_item(const ProductParams& forward, uint32_t item,
@@ -83,24 +105,10 @@ template <class Config, class Visit>
 __device__ __forceinline__ void visit_item(const BackwardParams& list, uint32_t item,
                                            Visit&& visit) {
   const TileOrder &input = list.grad_input.order, &weight = list.grad_weight.order;
-  const auto in_turn = [&](const TileOrder& first, const TileOrder& second, bool& is_first) {
-    is_first = item < uint32_t(first.items);
-    return is_first ? item_of_step(first, item) : item_of_step(second, item - first.items);
-  };
-  ItemOfStep at;
-  bool is_grad_weight;
-  if (list.order == ListOrder::kByStep) {
-    const uint32_t of_weight = items_a_step(weight), items = of_weight + items_a_step(input);
-    at = {item / items, item % items};
-    is_grad_weight = at.index < of_weight;
-    if (!is_grad_weight) at.index -= of_weight;
-  } else if (list.order == ListOrder::kGradWeightFirst) {
-    at = in_turn(weight, input, is_grad_weight);
-  } else {
-    bool is_grad_input;
-    at = in_turn(input, weight, is_grad_input);
-    is_grad_weight = !is_grad_input;
-  }
+  const bool is_long = item < uint32_t(list.order.long_items);
+  const bool is_grad_weight = is_long == list.order.is_grad_weight_first;
+  const uint32_t of_product = is_long ? item : short_item(list.order, item);
+  const ItemOfStep at = item_of_step(is_grad_weight ? weight : input, of_product);
   if (is_grad_weight) {
     visit(GradWeight{}, list.grad_weight, place_of<Config>(weight, at));
   } else {
@@ -117,6 +125,9 @@ class ItemList {
 
   __device__ __forceinline__ const Params& params() const { return params_; }
   __device__ __forceinline__ int32_t items() const { return items_of(params_); }
+  __device__ __forceinline__ int32_t next(int32_t item, int32_t clusters) const {
+    return next_item(params_, item, clusters);
+  }
 
   template <class Visit>
   __device__ __forceinline__ void visit(uint32_t item, Visit&& visit) const {
@@ -127,24 +138,25 @@ class ItemList {
   const Params& params_;
 };
 
-// Every so many items as there are clusters.
-template <class Config>
+// A cluster's items of a list.
+template <class Config, class List>
 class TileWalk {
  public:
-  __device__ __forceinline__ explicit TileWalk(int32_t items)
-      : items_(items), item_(blockIdx.x / Config::kCluster) {}
+  __device__ __forceinline__ explicit TileWalk(const List& list)
+      : list_(list), item_(blockIdx.x / Config::kCluster) {}
 
   __device__ __forceinline__ int32_t item() const { return item_; }
-  __device__ __forceinline__ bool has_item() const { return item_ < items_; }
-  __device__ __forceinline__ bool has_next() const { return next() < items_; }
+  __device__ __forceinline__ bool has_item() const { return item_ < list_.items(); }
+  __device__ __forceinline__ bool has_next() const { return next() < list_.items(); }
   __device__ __forceinline__ void advance() { item_ = next(); }
 
  private:
   __device__ __forceinline__ int32_t next() const {
-    return item_ + int32_t(gridDim.x) / Config::kCluster;
+    return list_.next(item_, int32_t(gridDim.x) / Config::kCluster);
   }
 
-  int32_t items_, item_;
+  const List& list_;
+  int32_t item_;
 };
 
 }  // namespace per_step_dense::sm90

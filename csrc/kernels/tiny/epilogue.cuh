@@ -67,7 +67,9 @@ __device__ __forceinline__ void store_row(const Item& item, const Place& place, 
     store_columns<Scalar>(gemm.z, 0, place, m, columns, item.stores_vectors_of_z, values);
   }
 #pragma unroll
-  for (int j = 0; j < Config::kColumns; ++j) values[j] = activate(gemm.activation, values[j]);
+  for (int j = 0; j < Config::kColumns; ++j) {
+    values[j] = activate<Scalar>(gemm.activation, values[j]);
+  }
   store_columns<Scalar>(gemm.c, 0, place, m, columns, item.stores_vectors_of_c, values);
 }
 

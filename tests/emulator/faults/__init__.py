@@ -14,7 +14,7 @@ from .shared import SHARED_FAULTS
 from .simt import SIMT_FAULTS
 from .sm80 import SM80_FAULTS
 from .sm90 import SM90_FAULTS
-from .sm90_backward import SM90_BACKWARD_FAULTS, STEP_BY_STEP
+from .sm90_backward import SM90_BACKWARD_FAULTS
 from .sm90_row_ranges import SM90_ROW_RANGE_FAULTS
 from .sm90_tf32 import SM90_TF32_FAULTS
 from .sm90_tf32_backward import SM90_TF32_BACKWARD_FAULTS
@@ -36,4 +36,4 @@ PACKAGE_FAULTS = {
     **ACCUMULATION_FAULTS,
 }
 
-__all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "STEP_BY_STEP", "Fault"]
+__all__ = ["EXAMPLE_FAULTS", "ONE_BLOCK", "PACKAGE_FAULTS", "Fault"]

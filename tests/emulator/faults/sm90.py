@@ -33,6 +33,7 @@ COLUMNS, SPLIT, STRIDES = (
     "sm90 forward of strides",
 )
 REPEATED = "sm90 forward of repeated steps"
+FEW_ROWS = LONG_BY_TURNS
 
 RING_FAULTS: dict[str, Fault] = {
     "sm90: the producer does not wait for a stage to be empty": fault(
@@ -201,11 +202,14 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         FORWARD, BIAS, "params.gemm.bias.data && n < params.gemm.n", "params.gemm.bias.data"
     ),
     "sm90: a pair has one bias": fault(FORWARD, OUTPUTS, "+= bias.y;", "+= bias.x;"),
-    "sm90: z leaves the sums elsewhere": fault(
-        "sm90 forward of wide tiles", SUMS, "= first[i];\n  }\n}", "= panel_of(0)[i];\n  }\n}"
+    "sm90: all panels are the first": fault(
+        "sm90 forward of wide tiles", SUMS, "panel != index", "panel != 0"
     ),
-    "sm90: panels do not move up": fault(
-        "sm90 forward of wide tiles", SUMS, "panel_of(panel)[i] = panel_of(panel + 1)[i];", ";"
+    "sm90: all panels of a block of rows are its first": fault(
+        "sm90 forward of wide tiles",
+        SUMS,
+        "panel % kPanelsOfBlock * kSumsOfPanel + i",
+        "i",
     ),
     "sm90: both blocks of rows are the first": fault(
         BY_TURNS,
@@ -239,15 +243,27 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     ),
 }
 
+ROW_FAULTS: dict[str, Fault] = {
+    "sm90: the bytes of rows of x that are not there are expected": fault(
+        FEW_ROWS, PRODUCER, "params.rows_of_a * kRowBytes", "sizeof stage.a"
+    ),
+    "sm90: the last rows of x are not fetched": fault(
+        FEW_ROWS, BOXES, "ceil_div(problem_.b, kSwizzleRows)", "problem_.b / kSwizzleRows"
+    ),
+    "sm90: rows of x are fetched beyond the tile": fault(
+        FORWARD, BOXES, "std::min<int64_t>(tile_.block_m, ", "std::max<int64_t>(tile_.block_m, "
+    ),
+}
+
 WALK_FAULTS: dict[str, Fault] = {
     "sm90: a block computes one tile only": fault(
-        FORWARD, WALK, "item_ = next();", "item_ = items_;"
+        FORWARD, WALK, "item_ = next();", "item_ = list_.items();"
     ),
     "sm90: a block computes its first tile twice": fault(
         "sm90 forward of a few blocks",
         WALK,
-        "item_ + int32_t(gridDim.x)",
-        "item_ + int32_t(gridDim.x - 1)",
+        "int32_t(gridDim.x) / Config::kCluster",
+        "int32_t(gridDim.x) / Config::kCluster - 1",
     ),
     "sm90: splits begin with the same terms": fault(
         SPLIT, WALK, "split * order.k_blocks_a_split;", "0;"
@@ -327,6 +343,7 @@ SM90_FAULTS = {
     **RING_FAULTS,
     **WGMMA_FAULTS,
     **EPILOGUE_FAULTS,
+    **ROW_FAULTS,
     **WALK_FAULTS,
     **CLUSTER_FAULTS,
     **SM90_HOST_FAULTS,

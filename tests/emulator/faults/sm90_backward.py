@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..mutation import Mutation
 from .common import Fault, fault
 from .sm90 import BOXES, CONSUMER, EPILOGUE, HOST, MAINLOOP, PLAN, PRODUCER, WALK
 
@@ -14,14 +13,7 @@ BY_TURNS, SHORT = "sm90 backward by turns", "sm90 backward by turns of short row
 CLUSTERS, SPLIT = "sm90 backward by clusters", "sm90 split backward"
 REPEATED, COPIED = "sm90 backward of repeated steps", "sm90 backward of dz that is copied"
 ONE = "sm90 gradients one at a time"
-
-# Not a fault: the list of a gradient of any size is ordered as that of a large one.
-STEP_BY_STEP = Mutation(PLAN, "kGradientBytesInL2 = 24 << 20", "kGradientBytesInL2 = 0")
-
-
-def step_by_step(old: str, new: str) -> Fault:
-    return Fault(BACKWARD, (STEP_BY_STEP, Mutation(WALK, old, new)))
-
+APART = "sm90 backward whose long items end inside a round"
 
 PRODUCT_FAULTS: dict[str, Fault] = {
     "sm90 backward: the weight of grad-input is transposed": fault(
@@ -111,7 +103,7 @@ FETCH_FAULTS: dict[str, Fault] = {
     "sm90 backward: boxes of dz are as high as a stage has terms": fault(
         BY_TURNS,
         BOXES,
-        "rows(problem.dz, problem.o, tile.block_m)",
+        "rows(problem.dz, problem.o, boxer.rows_of_tile())",
         "rows(problem.dz, problem.o, tile.block_k)",
     ),
     "sm90 backward: boxes of the gradient of weight are as high as a tile": fault(
@@ -126,41 +118,53 @@ FETCH_FAULTS: dict[str, Fault] = {
 }
 
 LIST_FAULTS: dict[str, Fault] = {
-    "sm90 backward: the second product begins where the first one ends": fault(
-        BACKWARD, WALK, "item_of_step(second, item - first.items)", "item_of_step(second, item)"
+    "sm90 backward: short items begin where the long ones end": fault(
+        BACKWARD, WALK, "is_long ? item : short_item(list.order, item)", "item"
     ),
-    "sm90 backward: the first product has an item of the second": fault(
+    "sm90 backward: the long items have one of the short ones": fault(
         BACKWARD,
         WALK,
-        "is_first = item < uint32_t(first.items)",
-        "is_first = item <= uint32_t(first.items)",
+        "is_long = item < uint32_t(list.order.long_items)",
+        "is_long = item <= uint32_t(list.order.long_items)",
     ),
-    "sm90 backward: the list ends with one product's items": fault(
-        BACKWARD, WALK, "items + list.grad_weight.order.items;", "items;"
+    "sm90 backward: the list ends with the long items": fault(
+        BACKWARD, WALK, "return list.order.numbers;", "return list.order.long_items;"
     ),
     "sm90 backward: the products are exchanged": fault(
-        BACKWARD, WALK, "is_grad_weight = !is_grad_input;", "is_grad_weight = is_grad_input;"
-    ),
-    "sm90 backward: the list has the other product's length first": fault(
-        WEIGHT_FIRST,
+        BACKWARD,
         WALK,
-        "in_turn(weight, input, is_grad_weight)",
-        "in_turn(input, weight, is_grad_weight)",
+        "is_long == list.order.is_grad_weight_first",
+        "is_long != list.order.is_grad_weight_first",
+    ),
+    "sm90 backward: grad-weight is always first": fault(
+        BACKWARD, WALK, "is_long == list.order.is_grad_weight_first", "is_long"
+    ),
+    "sm90 backward: grad-weight is never first": fault(
+        WEIGHT_FIRST, WALK, "is_long == list.order.is_grad_weight_first", "!is_long"
+    ),
+    "sm90 backward: nobody passes while a long item lasts": fault(
+        APART, WALK, "is_last_long ? order.rounds_apart : 1", "1"
+    ),
+    "sm90 backward: every long item lasts as many rounds": fault(
+        APART, WALK, "is_last_long ? order", "item < order.long_items ? order"
+    ),
+    "sm90 backward: places that are passed count as short items": fault(
+        APART, WALK, "return since - passed;", "return since;"
+    ),
+    "sm90 backward: in all rounds as many have passed": fault(
+        APART, WALK, "round < apart ? (round + 1) * last : apart * last", "apart * last"
+    ),
+    "sm90 backward: the list is as long as if nobody passed": fault(
+        APART,
+        PLAN,
+        "first.items + second.items + (list.rounds_apart - 1) * list.clusters_with_last",
+        "first.items + second.items",
     ),
     "sm90 backward: tiles of grad-weight are placed as those of grad-input": fault(
         BACKWARD, WALK, "place_of<Config>(weight, at)", "place_of<Config>(input, at)"
     ),
     "sm90 backward: a step has the items of one split": fault(
         SPLIT, WALK, " * order.tiles_n * order.splits;", " * order.tiles_n;"
-    ),
-    "sm90 backward: a step's second product begins where its first one ends": step_by_step(
-        "if (!is_grad_weight) at.index -= of_weight;", ""
-    ),
-    "sm90 backward: a step is as long as its first product": step_by_step(
-        "at = {item / items, item % items};", "at = {item / of_weight, item % of_weight};"
-    ),
-    "sm90 backward: both products of a step have as many items": step_by_step(
-        "items = of_weight + items_a_step(input);", "items = 2 * of_weight;"
     ),
     "sm90 backward: a consumer skips the stages of the wrong product": fault(
         BY_TURNS,

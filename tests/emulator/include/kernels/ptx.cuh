@@ -1,6 +1,7 @@
 // Shadows csrc/kernels/ptx.cuh: the same wrappers with the emulator's bodies.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/cuda.cuh"
@@ -58,9 +59,15 @@ inline void mma_m16n8k16_bf16(float (&accum)[4], const uint32_t (&a)[4], const u
 inline void mma_m16n8k16_f16(float (&accum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   ::emulator::mma_m16n8k16_f16(accum, a, b);
 }
+// What is subnormal becomes 0 of the same sign.
+inline float flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
 inline void mma_m16n8k8_tf32(float (&accum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   ::emulator::mma_m16n8k8_tf32(accum, a, b);
 }
+inline float ex2_approx_ftz(float exponent) { return flushed(std::exp2(flushed(exponent))); }
+inline float rcp_approx_ftz(float value) { return flushed(1.0f / flushed(value)); }
 inline uint32_t cvt_rna_tf32(float value) { return ::emulator::float_to_tfloat32(value); }
 
 }  // namespace per_step_dense::ptx
