@@ -107,7 +107,7 @@ class Candidates {
              const Constraint& constraint) {
     const Estimator<Problem> estimator(problem, architecture);
     for (const KernelFamily family : kFamilies) {
-      if (!admits(constraint, family, problem.dtype)) continue;
+      if (!admits(constraint, family)) continue;
       if (!why_not(problem, family, architecture).empty()) continue;
       for (int tile = 0; tile < tile_count(family, problem.dtype); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
@@ -136,11 +136,8 @@ class Candidates {
     return family != KernelFamily::kSm90 || sm90::has_tile(problem.dtype, problem.rows, tile);
   }
 
-  // For IEEE float32 ATen has nothing that these families lack; for all else, tensor cores or
-  // better use of them.
-  static bool admits(const Constraint& constraint, KernelFamily family, DType dtype) {
-    if (constraint.family != KernelFamily::kAuto) return constraint.family == family;
-    return family != KernelFamily::kAten || dtype != DType::kFloat32;
+  static bool admits(const Constraint& constraint, KernelFamily family) {
+    return constraint.family == KernelFamily::kAuto || constraint.family == family;
   }
 
   template <class Problem>
@@ -254,8 +251,6 @@ std::string reason(const Problem& problem, const Architecture& architecture,
   }
   if (constraint.family != KernelFamily::kAuto) {
     text += std::string("; ") + name_of(constraint.family) + " was asked for";
-  } else if (problem.dtype == DType::kFloat32) {
-    text += "; aten: not weighed for float32 in IEEE precision, which has no tensor cores to gain";
   }
   return text;
 }
@@ -273,8 +268,10 @@ Choice choose_kernel(const BackwardProblem& problem, const Architecture& archite
 }
 
 bool is_faster_apart(const BackwardProblem& problem, const Architecture& architecture) {
+  // Estimates are not to be trusted under 10 %, and two launches need the workspace of either.
+  constexpr double kClearly = 0.9;
   return has_two_products(problem) &&
-         least_us_apart(problem, architecture) < least_us(problem, architecture);
+         least_us_apart(problem, architecture) < kClearly * least_us(problem, architecture);
 }
 
 std::string why_not(const ForwardProblem& problem, KernelFamily family,

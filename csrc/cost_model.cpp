@@ -101,7 +101,7 @@ Estimate Estimator<Problem>::estimate(const Choice& choice) const {
   const LaunchPlan plan = plan_of(problem_, choice);
   // The parts of a split sum are written once and read once.
   const double gmem_bytes = work_.bytes + 2 * double(plan.workspace_bytes);
-  const double gmem_us = cost::kUs * gmem_bytes / architecture_.bandwidth;
+  const double gmem_us = cost::kUs * gmem_bytes / (architecture_.bandwidth * cost::kBandwidthShare);
   const double own_us = kernel_us(choice, plan);
   return {plan.launches * cost::kLaunchUs + std::max(gmem_us, own_us), own_us};
 }

@@ -22,20 +22,23 @@ Gemm with_equal_rows(Gemm gemm) {
 
 }  // namespace
 
-double activation_slots(Activation activation) {
+double activation_slots(Activation activation, DType dtype) {
+  const bool is_rounded = has_16_bits(dtype);  // by RoundedMath
   switch (activation) {
     case Activation::kNone:
       break;
     case Activation::kRelu:
       return 2;
     case Activation::kSigmoid:
+      return is_rounded ? 4 : 20;
     case Activation::kSilu:
-      return 20;
-    case Activation::kGelu:
+      return is_rounded ? 5 : 20;
     case Activation::kTanh:
-      return 25;
+      return is_rounded ? 12 : 18;
     case Activation::kGeluTanh:
-      return 30;
+      return is_rounded ? 8 : 25;
+    case Activation::kGelu:
+      return is_rounded ? 13 : 33;
   }
   return 0;
 }

@@ -12,7 +12,7 @@ namespace {
 // smaller ones set fewer mma.sync against each ldmatrix. One warp a scheduler does not hide the
 // latency of ldmatrix and of barriers; roundings to tfloat32 take issue slots. Guesses, to be
 // fitted on a GPU.
-constexpr double kLargeEfficiency = 0.9, kMiddleEfficiency = 0.8, kSmallEfficiency = 0.65;
+constexpr double kLargeEfficiency = 0.68, kMiddleEfficiency = 0.62, kSmallEfficiency = 0.5;
 constexpr double kAloneEfficiency = 0.7, kTf32Efficiency = 0.8;
 
 double efficiency_of(const sm80::ShapeInfo& shape, double residents, DType dtype) {
@@ -27,8 +27,17 @@ double efficiency_of(const sm80::ShapeInfo& shape, double residents, DType dtype
 // Instructions that a warp issues for a copy, addresses and predicates included: by cp.async; of a
 // vector of an odd row, with the loads and shifts of its pairs; of an element, with its load and
 // its store. Warps copy before they multiply, and others hide half of that. Guesses.
-constexpr double kCopySlots = 10, kOddRowSlots = 60, kElementSlots = 16, kExposedCopies = 0.5;
-constexpr double kIssuedAClock = 4;  // a warp's instruction a scheduler
+constexpr double kCopySlots = 10, kOddRowSlots = 120, kElementSlots = 16, kExposedCopies = 0.5;
+
+// For an output on its way through shared memory, its bias and its store: by vectors, or element by
+// element where rows do not begin at multiples of 16 bytes. Fitted to what was measured.
+constexpr double kOutputSlots = 60, kScatteredOutputSlots = 160;
+
+double output_slots(const Gemm& gemm, DType dtype) {
+  const bool is_whole = gemm.n * bytes_of(dtype) % 16 == 0;
+  return (is_whole ? kOutputSlots : kScatteredOutputSlots) +
+         activation_slots(gemm.activation, dtype);
+}
 
 InFlight in_flight(const sm80::ShapeInfo& shape) {
   constexpr int kElemsOfAChunk = 8;
@@ -97,9 +106,9 @@ BlockTime block_time(const sm80::ShapeInfo& shape, int threads, const Gemm& gemm
   const double paced_step_us = std::max(step_us + waiting_us, kLatencyUs / (shape.stages - 1));
   // The sums go through shared memory on their way out, and through the activation.
   const double outputs = double(shape.block_m) * shape.block_n;
-  const double slots = outputs / 32 * activation_slots(gemm.activation);
-  const double sums_us = kUs * (2 * outputs * sizeof(float) / l1_bandwidth_of_an_sm(architecture) +
-                                slots / (kIssuedAClock * architecture.clock_hz));
+  const double slots = outputs / 32 * output_slots(gemm, dtype);
+  const double sums_us = kUs * 2 * outputs * sizeof(float) / l1_bandwidth_of_an_sm(architecture) +
+                         slots_us(slots, architecture);
 
   const double idle_us = kPrologueUs + kEpilogueUs;
   const double busy_us = residents * (k_steps * step_us + sums_us);

@@ -11,8 +11,9 @@ namespace per_step_dense::cost {
 namespace {
 
 // Instructions that a thread issues for an output, without those of the activation: counted in the
-// machine code of an epilogue. A consumer has a warp on each scheduler.
-constexpr double kOutputSlots = 6;
+// machine code of an epilogue, whose panels are copied where there may be an activation. A consumer
+// has a warp on each scheduler.
+constexpr double kOutputSlots = 2, kActivatedOutputSlots = 4;
 
 // Between a consumer's last product and its next tile's first, beside those instructions: barriers,
 // and the wait for the outputs before. A guess.
@@ -22,6 +23,14 @@ constexpr double kExposedUs = 0.3;
 // sends for its products: counted in the machine code. Each scheduler has a warp of each consumer.
 constexpr double kReadSlots = 120;
 
+// TMA's pace: microseconds a row of 128 bytes from L2, and what a row from global memory takes
+// more. Measured: with 8 tiles, from streams of weights to products that arithmetic bounds.
+constexpr double kRowUs = 1.9e-3, kRowOfMemoryUs = 2.6e-3;
+
+// Clusters were measured with a fence in their loop that is gone; until they are measured again,
+// they are taken to be slower than they look.
+constexpr double kUnmeasuredClusters = 1.6;
+
 struct TileTime {
   double products_us;  // the tensor cores', or shared memory's, or until operands are there
   double epilogue_us;  // of a consumer alone on its multiprocessor
@@ -29,7 +38,8 @@ struct TileTime {
 
 // wgmma reads its 64 rows of A and all columns of B from shared memory for every 32 bytes of terms,
 // and TMA writes each stage once. Where operands are swapped, threads read A instead, and round it.
-double stage_us(const sm90::TileInfo& tile, DType dtype, const Architecture& architecture) {
+double stage_us(const sm90::TileInfo& tile, double rows_of_a, double row_us, DType dtype,
+                const Architecture& architecture) {
   const double flops = 2.0 * tile.block_m * tile.block_n * tile.block_k;
   const double multiply_us = kUs * flops * architecture.sms / flops_ceiling(dtype, architecture);
   const int rows = tile.swaps_operands ? tile.block_n : tile.block_m;
@@ -39,19 +49,34 @@ double stage_us(const sm90::TileInfo& tile, DType dtype, const Architecture& arc
   const double read_bytes = row_blocks * (sm90::kWgmmaRows + columns) * sm90::kRowBytes;
   const double smem_us = kUs * (stage_bytes + read_bytes) / l1_bandwidth_of_an_sm(architecture);
   const double slots = tile.swaps_operands ? tile.consumers * kReadSlots : 0;
-  const double slots_us = kUs * slots / architecture.clock_hz;
-  return std::max({multiply_us, smem_us, slots_us, kLatencyUs / (tile.stages - 1)});
+  const double slots_us = kUs * slots / architecture.clock_hz;  // of one scheduler
+  const double rows_us = (rows_of_a + double(tile.block_n) / tile.cluster) * row_us;
+  const double us =
+      std::max({multiply_us, smem_us, slots_us, rows_us, kLatencyUs / (tile.stages - 1)});
+  return tile.cluster > 1 ? us * kUnmeasuredClusters : us;
 }
 
-TileTime time_of(const sm90::TileInfo& tile, const Gemm& gemm, double k_blocks, DType dtype,
-                 const Architecture& architecture) {
+// A row of 128 bytes of a product's operands, of which global memory has each once.
+double row_us(const sm90::TileInfo& tile, const sm90::TileOrder& order, const Gemm& gemm,
+              double rows_of_a) {
+  const double once = double(gemm.t) * double(gemm.k) * double(gemm.m + gemm.n);
+  const double fetched = double(order.items) * tile.cluster * order.k_blocks_a_split *
+                         tile.block_k * (rows_of_a + tile.block_n);
+  return kRowUs + kRowOfMemoryUs * std::min(once / fetched, 1.0);
+}
+
+TileTime time_of(const sm90::TileInfo& tile, const sm90::TileOrder& order, const Gemm& gemm,
+                 bool is_backward, DType dtype, const Architecture& architecture) {
   const int64_t columns = ceil_div(gemm.n, tile.block_k) * tile.block_k;  // whole panels
   const double outputs = double(tile.block_m) * double(std::min<int64_t>(tile.block_n, columns)) /
                          sm90::kWarpgroupThreads;
   const double passes = gemm.z.data ? 2 : 1;
-  const double slots = outputs * (passes * kOutputSlots + activation_slots(gemm.activation));
-  return {k_blocks * stage_us(tile, dtype, architecture),
-          kExposedUs + kUs * slots / architecture.clock_hz};
+  const double own_slots = is_backward ? kOutputSlots : kActivatedOutputSlots;
+  const double slots = outputs * (passes * own_slots + activation_slots(gemm.activation, dtype));
+  const double rows_of_a = std::min<double>(tile.block_m, double(gemm.m));  // all that is fetched
+  const double stage =
+      stage_us(tile, rows_of_a, row_us(tile, order, gemm, rows_of_a), dtype, architecture);
+  return {order.k_blocks_a_split * stage, kExposedUs + kUs * slots / architecture.clock_hz};
 }
 
 // Of a product's items each cluster takes one at a time.
@@ -107,7 +132,7 @@ double sm90_us(const Products& products, bool is_backward, const Choice& choice,
     if (!is_wanted(gemm)) continue;
     const sm90::TileOrder order = sm90::order_of(gemm, tile, choice.splits[p]);
     items[wanted++] = {double(order.items),
-                       time_of(tile, gemm, order.k_blocks_a_split, dtype, architecture)};
+                       time_of(tile, order, gemm, is_backward, dtype, architecture)};
     of_l2_us += l2_us(tile, order, gemm, architecture);
   }
   const double of_blocks_us = wanted == 1 ? block_us(tile, items[0], clusters)

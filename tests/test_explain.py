@@ -14,6 +14,7 @@ from torch._subclasses import FakeTensorMode
 import per_step_dense as psd
 from bench import explain_shapes
 from bench.cases import GPU_CASES, Case
+from bench.forced import forced_tile
 from bench.generated import END
 from per_step_dense import _ops
 
@@ -211,7 +212,9 @@ def test_text_of_a_cpu_plan() -> None:
 
 
 def test_text_of_a_plan_with_clusters() -> None:
-    plan = explain_shapes.explain_case(next(case for case in GPU_CASES if case.name == "compute"))
+    case = next(case for case in GPU_CASES if case.name == "compute")
+    with forced_tile("sm90", 0):
+        plan = explain_shapes.explain_case(case)
     assert (plan.kernel, plan.tile, plan.stages, plan.cluster) == ("sm90", "2x128x256", 3, 2)
     assert plan.grid == (132, 1, 1)
     headline, _, pipeline, *_ = str(plan).splitlines()
@@ -230,16 +233,17 @@ def test_gradients_that_are_copied_are_told_of() -> None:
 
 
 def test_text_of_a_backward_by_two_launches() -> None:
-    case = next(case for case in GPU_CASES if case.name == "pytorch #187093")
+    case = next(case for case in GPU_CASES if case.name == "seed, big batch")
     backward = explain_shapes.explain_case(case).backward
     text = str(backward).splitlines()
-    assert text[0] == "sm90 on sm_90: 2 launches"
-    for name, part in zip(("x", "weight"), backward.parts, strict=True):
+    assert text[0] == "tiny on sm_90: 3 launches"
+    for name, part, launches in zip(
+        ("x", "weight"), backward.parts, ("1 launch", "2 launches"), strict=True
+    ):
         at = text.index(f"gradient of {name}:")
-        assert text[at + 1].startswith(f"  sm90 {part.tile} on sm_90: 1 launch, 132 blocks of ")
-    assert explain_shapes.describe(backward)[0] == (
-        "sm90 128x256, 3 stages, then sm90 2x128x256, 3 stages"
-    )
+        told = f"  tiny {part.tile} on sm_90: {launches}, {part.grid[0]} blocks of "
+        assert text[at + 1].startswith(told)
+    assert explain_shapes.describe(backward)[0] == "tiny 4x4, then tiny 4x1 sliced, split 1/128"
 
 
 def test_text_of_a_kernel_plan() -> None:

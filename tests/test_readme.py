@@ -23,4 +23,4 @@ def test_examples_print_what_their_comments_say(capsys: pytest.CaptureFixture[st
 
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == expected[:2]
-    assert printed[2].startswith("simt 128x128 on sm_90: 1 launch, 2048 blocks")
+    assert printed[2].startswith("sm90 128x256 on sm_90: 1 launch, 132 blocks")

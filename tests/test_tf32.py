@@ -19,7 +19,7 @@ if _ops.compiled is None:
     pytest.skip("needs the compiled module", allow_module_level=True)
 
 cuda_matmul = torch.backends.cuda.matmul
-SIZES = (64, 32, 512, 512)
+SIZES = (200, 16, 136, 136)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def plan_of(
 
 def uses_tensor_cores(plan: psd.Plan) -> bool:
     assert plan.backward is not None
-    found = {told.kernel in ("sm80", "sm90", "aten") for told in (plan, plan.backward)}
+    found = {"sm80" in told.kernel or "sm90" in told.kernel for told in (plan, plan.backward)}
     assert len(found) == 1
     return found.pop()
 
@@ -99,7 +99,7 @@ def test_plans_follow_every_way_to_set_it(setter: Callable[[str], None]) -> None
         setter("ieee")
         exact = plan_of()
         assert not uses_tensor_cores(exact)
-        assert "; aten: not weighed for float32 in IEEE precision, which has no" in exact.reason
+        assert "got float32 in IEEE precision" in exact.reason
         assert permitted.estimate_us < exact.estimate_us
 
 
