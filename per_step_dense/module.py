@@ -118,11 +118,7 @@ class PerStepDense(nn.Module):
         check_is_dense_tensor("input", input)
         steps_shape = self._steps_shape()
         expected = (*steps_shape, self.in_features)
-        if input.shape[-len(expected) :] != expected:
-            raise ValueError(
-                f"per_step_dense: input must be (*, {', '.join(map(str, expected))}) = "
-                f"(*, *steps, in_features); got {tuple(input.shape)}"
-            )
+        _check_ends_with("input", input, expected, "(*, *steps, in_features)")
         if len(steps_shape) == 1:
             return per_step_dense(input, self.weight, self.bias, activation=self.activation)
 
@@ -131,6 +127,41 @@ class PerStepDense(nn.Module):
         bias = None if self.bias is None else self.bias.flatten(0, -2)  # (T, O)
         y = per_step_dense(x, weight, bias, activation=self.activation)  # (*, T, O)
         return y.reshape(*x.shape[:-2], *steps_shape, self.out_features)
+
+    def step(self, x_t: Tensor, t: int | slice | tuple[int, ...]) -> Tensor:
+        """Applies the layer of one step, or of a slice of steps: for streams, a step at a time.
+
+        Differentiable as :meth:`forward` is; the gradient of a parameter is zero at other steps.
+
+        Args:
+            x_t: the input at that step, :math:`(*, I)`; for a slice of n steps :math:`(*, n, I)`.
+            t: the step, an int; negative ones count from the end. A slice of steps, whose own step
+                is positive. Of a grid, a cell: a tuple of ints, as many as there are extents.
+
+        Returns:
+            ``layer(x)[..., t, :]`` where ``x_t`` is ``x[..., t, :]``.
+
+        Raises:
+            ValueError: there is no such step; a shape or device that does not fit.
+            TypeError: ``t`` is of another type; ``x_t`` is no tensor or has another dtype than the
+                parameters.
+
+        Example:
+            >>> layer, x = PerStepDense(10, 4, 8), torch.randn(32, 10, 4)
+            >>> torch.allclose(layer.step(x[:, 3], 3), layer(x)[:, 3], atol=1e-6)
+            True
+        """
+        check_is_dense_tensor("x_t", x_t)
+        index, steps = _checked_steps_of(t, self._steps_shape())
+        bias = None if self.bias is None else self.bias[index]
+        if steps is None:
+            _check_ends_with("x_t", x_t, (self.in_features,), "(*, in_features)")
+            weight = self.weight[index].unsqueeze(0)  # (1, I, O)
+            bias = None if bias is None else bias.unsqueeze(0)
+            x = x_t.unsqueeze(-2)  # (*, 1, I)
+            return per_step_dense(x, weight, bias, activation=self.activation).squeeze(-2)
+        _check_ends_with("x_t", x_t, (steps, self.in_features), "(*, n, in_features)")
+        return per_step_dense(x_t, self.weight[index], bias, activation=self.activation)
 
     def extra_repr(self) -> str:
         """What ``repr`` shows between the parentheses."""
@@ -222,6 +253,49 @@ class PerStepDense(nn.Module):
 
     def _steps_shape(self) -> tuple[int, ...]:
         return (self.steps,) if isinstance(self.steps, int) else self.steps
+
+
+def _check_ends_with(name: str, tensor: Tensor, expected: tuple[int, ...], in_words: str) -> None:
+    if tensor.shape[-len(expected) :] != expected:
+        raise ValueError(
+            f"per_step_dense: {name} must be (*, {', '.join(map(str, expected))}) = "
+            f"{in_words}; got {tuple(tensor.shape)}"
+        )
+
+
+def _checked_steps_of(
+    t: int | slice | tuple[int, ...], steps_shape: tuple[int, ...]
+) -> tuple[int | slice | tuple[int, ...], int | None]:
+    """An index into the parameters, and how many steps a slice has; None where it is one step."""
+    if len(steps_shape) > 1:
+        if not isinstance(t, tuple):
+            raise TypeError(
+                f"per_step_dense: t must be a tuple of {len(steps_shape)} ints, for steps is one; "
+                f"got {type(t).__name__}"
+            )
+        if len(t) != len(steps_shape):
+            raise ValueError(
+                f"per_step_dense: t must have {len(steps_shape)} ints, as steps has; got {t}"
+            )
+        cell = zip(t, steps_shape, strict=True)
+        return tuple(_checked_step(f"t[{i}]", *pair, "an int") for i, pair in enumerate(cell)), None
+    (steps,) = steps_shape
+    if not isinstance(t, slice):
+        return _checked_step("t", t, steps, "an int or a slice"), None
+    if t.step is not None and operator.index(t.step) < 1:
+        raise ValueError(f"per_step_dense: t must be a slice whose step is positive; got {t}")
+    return t, len(range(*t.indices(steps)))
+
+
+def _checked_step(name: str, value: object, steps: int, expected: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"per_step_dense: {name} must be {expected}; got {type(value).__name__}")
+    step = value if isinstance(value, int) else operator.index(value)  # a traced int stays dynamic
+    if not -steps <= step < steps:
+        raise ValueError(
+            f"per_step_dense: {name} must be a step from {-steps} to {steps - 1}; got {step}"
+        )
+    return step
 
 
 def _checked_steps(steps: int | tuple[int, ...]) -> int | tuple[int, ...]:
