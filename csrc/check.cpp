@@ -264,9 +264,10 @@ void refuse_to_transform_accumulation() {
 }
 
 void check_composite_may_serve(KernelFamily kernel) {
-  TORCH_CHECK_VALUE(!is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
-                    "') cannot serve torch.func transforms, forward-mode AD or nested tensors; "
-                    "only 'auto' and 'reference' can");
+  TORCH_CHECK_VALUE(
+      !is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
+      "') cannot serve forward-mode AD or nested tensors; only 'auto' and 'reference' "
+      "can");
 }
 
 }  // namespace per_step_dense

@@ -11,10 +11,8 @@
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tanh_backward.h>
 #include <ATen/ops/threshold_backward.h>
-#include <torch/library.h>
 
 #include "check.h"
-#include "kernel_in_force.h"
 
 namespace per_step_dense::composite {
 
@@ -124,46 +122,4 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   return activation_gradient(dy, saved, parsed).contiguous();
 }
 
-namespace {
-
-// The composite is all there is for vmap: a kernel of this package cannot be asked for.
-void check_kernel(std::string_view kernel) { check_composite_may_serve(resolve_kernel(kernel)); }
-
-Tensor forward_op(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-                  std::string_view activation, std::string_view kernel) {
-  check_kernel(kernel);
-  return forward(x, weight, bias, activation);
-}
-
-std::tuple<Tensor, Tensor> forward_with_preactivation_op(const Tensor& x, const Tensor& weight,
-                                                         const std::optional<Tensor>& bias,
-                                                         std::string_view activation,
-                                                         std::string_view kernel) {
-  check_kernel(kernel);
-  return forward_with_preactivation(x, weight, bias, activation);
-}
-
-std::tuple<Tensor, Tensor, Tensor> backward_op(const Tensor& dz, const std::optional<Tensor>& x,
-                                               const std::optional<Tensor>& weight,
-                                               bool wants_dbias, std::string_view kernel) {
-  check_kernel(kernel);
-  return backward(dz, x, weight, wants_dbias);
-}
-
-Tensor backward_accumulate_op(const Tensor&, const std::optional<Tensor>&,
-                              const std::optional<Tensor>&, const std::optional<Tensor>&,
-                              const std::optional<Tensor>&, std::string_view) {
-  refuse_to_transform_accumulation();
-}
-
-}  // namespace
-
 }  // namespace per_step_dense::composite
-
-TORCH_LIBRARY_IMPL(per_step_dense, FuncTorchBatchedDecomposition, m) {
-  m.impl("forward", per_step_dense::composite::forward_op);
-  m.impl("forward_with_preactivation", per_step_dense::composite::forward_with_preactivation_op);
-  m.impl("backward", per_step_dense::composite::backward_op);
-  m.impl("backward_accumulate", per_step_dense::composite::backward_accumulate_op);
-  m.impl("activation_backward", per_step_dense::composite::activation_backward);
-}

@@ -1,5 +1,5 @@
-// The ops in differentiable ATen operations: the kernel "reference", and what functorch transforms
-// and forward-mode AD see, which cannot look into a C++ autograd node.
+// The ops in differentiable ATen operations: the kernel "reference", and what forward-mode AD sees,
+// which has no use for a C++ autograd node.
 #pragma once
 
 #include "activation.h"

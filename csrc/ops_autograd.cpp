@@ -1,5 +1,5 @@
-// Differentiation, any number of times, in reverse mode; where a C++ autograd node would be refused
-// (functorch transforms, forward-mode AD), the composite takes its place.
+// Differentiation, any number of times, in reverse mode, by torch.func as well; in forward mode the
+// composite takes its place.
 //
 // The nodes are written by hand, as those of torch's own ops are generated: autograd::Function
 // adds a quarter to a tiny forward, and has no place for absent arguments.
@@ -36,7 +36,7 @@ const Tensor& tensor_or_undefined(const std::optional<Tensor>& tensor) {
   return tensor ? *tensor : undefined;
 }
 
-// Whether functorch's interpreters or forward-mode AD look on, which a C++ node does not serve.
+// Whether functorch's interpreters or forward-mode AD look on.
 template <class... Tensors>
 bool is_transformed(const Tensors&... tensors) {
   constexpr c10::DispatchKeySet functorch_modes{c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
@@ -45,11 +45,11 @@ bool is_transformed(const Tensors&... tensors) {
          (torch::autograd::isFwGradDefined(tensors) || ...);
 }
 
-// Nested tensors are refused by the composite's checks; below it torch would, in words that do not
-// say why.
+// Forward-mode AD has no use for a node. Nested tensors are refused by the composite's checks;
+// below it torch would, in words that do not say why.
 template <class... Tensors>
 bool has_to_step_aside(const Tensors&... tensors) {
-  return is_transformed(tensors...) || (tensors.is_nested() || ...);
+  return ((torch::autograd::isFwGradDefined(tensors) || tensors.is_nested()) || ...);
 }
 
 // What the call asks for, settled once: the ops below this one are given the name, and the node

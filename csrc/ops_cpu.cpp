@@ -7,21 +7,36 @@
 #include "composite.h"
 #include "cpu/dense.h"
 #include "kernel_in_force.h"
+#include "profiler_range.h"
 
 namespace per_step_dense::cpu {
 namespace {
 
 using at::Tensor;
 
-// Who computes: the composite where "reference" is asked for, else the kernels where they serve,
-// else ATen. `tensor` is the argument, named `name`, that decides.
+// Who computes, and what profilers call it.
 template <class Function>
-Function* choose(std::string_view kernel, const char* name, const Tensor& tensor,
-                 Function* composite, Function* dense, Function* aten) {
+struct Implementation {
+  Function* run;
+  const char* name;
+
+  template <class... Args>
+  auto operator()(const Args&... args) const {
+    const ProfilerRange range([this] { return name; });
+    return run(args...);
+  }
+};
+
+// The composite where "reference" is asked for, else the kernels where they serve, else ATen.
+// `tensor` is the argument, named `name`, that decides.
+template <class Function>
+Implementation<Function> choose(std::string_view kernel, const char* name, const Tensor& tensor,
+                                Function* composite, Function* dense, Function* aten) {
   const KernelFamily family = resolve_kernel(kernel);
   check_kernel_fits_device(family, name, tensor);
-  if (family == KernelFamily::kReference) return composite;
-  return dense::serves(tensor) ? dense : aten;
+  if (family == KernelFamily::kReference) return {composite, name_of(family)};
+  if (dense::serves(tensor)) return {dense, "avx2"};
+  return {aten, name_of(KernelFamily::kAten)};
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,

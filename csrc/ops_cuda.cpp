@@ -22,6 +22,7 @@
 #include "plan_cache.h"
 #include "problem_of.h"
 #include "problem_text.h"
+#include "profiler_range.h"
 
 namespace per_step_dense::cuda {
 namespace {
@@ -127,8 +128,16 @@ Launcher<BackwardProblem> launcher_of(const BackwardProblem&, KernelFamily famil
   }
 }
 
+// "sm90 128x256"
+template <class Problem>
+std::string name_of_kernel(const Problem& problem, const Choice& choice) {
+  return std::string(name_of(choice.family)) + " " +
+         tile_name(choice.family, choice.tile, problem.dtype, kPassOf<Problem>);
+}
+
 template <class Problem>
 void launch(const Problem& problem, const PlannedCall& call, const Tensor& like) {
+  const ProfilerRange range([&] { return name_of_kernel(problem, call.choice); });
   const Tensor workspace = workspace_for(call, like);
   const Launcher<Problem> run = launcher_of(problem, call.choice.family);
   const cudaError_t status = run(problem, call.choice, address_of(workspace), current_stream());
@@ -137,6 +146,12 @@ void launch(const Problem& problem, const PlannedCall& call, const Tensor& like)
   TORCH_CHECK(false, "per_step_dense: ", text_of(problem, call.choice),
               " cannot be launched: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
               ")");
+}
+
+template <class Compute>
+auto by_aten(Compute&& compute) {
+  const ProfilerRange range([] { return name_of(KernelFamily::kAten); });
+  return compute();
 }
 
 // ---- the ops ------------------------------------------------------------------------------------
@@ -189,7 +204,8 @@ Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor
   const KernelFamily family = resolve_kernel(kernel);
   if (family == KernelFamily::kReference) return composite::forward(x, weight, bias, activation);
   const auto outputs = run_forward(x, weight, bias, activation, family, false);
-  return outputs ? std::get<0>(*outputs) : aten::forward(x, weight, bias, activation);
+  return outputs ? std::get<0>(*outputs)
+                 : by_aten([&] { return aten::forward(x, weight, bias, activation); });
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
@@ -201,7 +217,9 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
     return composite::forward_with_preactivation(x, weight, bias, activation);
   }
   const auto outputs = run_forward(x, weight, bias, activation, family, true);
-  return outputs ? *outputs : aten::forward_with_preactivation(x, weight, bias, activation);
+  return outputs ? *outputs : by_aten([&] {
+    return aten::forward_with_preactivation(x, weight, bias, activation);
+  });
 }
 
 // `dz_batch` and `x_batch` have their leading dimensions joined; what is undefined is not there.
@@ -242,7 +260,8 @@ Gradients run_backward(const Tensor& dz, const std::optional<Tensor>& x,
     const auto [none, dweight, dbias] = run_backward(dz, x, std::nullopt, wants_dbias, family);
     return {dx, dweight, dbias};
   }
-  if (call.choice.family == KernelFamily::kAten) return aten::backward(dz, x, weight, wants_dbias);
+  if (call.choice.family == KernelFamily::kAten)
+    return by_aten([&] { return aten::backward(dz, x, weight, wants_dbias); });
 
   Tensor dx, dweight, dbias;
   if (weight) {
@@ -296,7 +315,7 @@ Tensor run_backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
     return std::get<0>(run_backward(dz, std::nullopt, weight, false, family));
   }
   if (call.choice.family == KernelFamily::kAten) {
-    return aten::backward_accumulate(dz, x, weight, dweight, dbias);
+    return by_aten([&] { return aten::backward_accumulate(dz, x, weight, dweight, dbias); });
   }
   Tensor dx;
   if (weight) {

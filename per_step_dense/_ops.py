@@ -9,6 +9,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from . import _flops
+
 compiled: ModuleType | None
 """``per_step_dense._C``, whose import registers ``torch.ops.per_step_dense``; None without it."""
 
@@ -21,6 +23,9 @@ try:
     compiled, missing_reason = import_module("._C", __package__), ""
 except ImportError as error:
     compiled, missing_reason = None, str(error)
+
+if compiled is not None:
+    _flops.register()
 
 forward: Callable[..., Tensor] | None = (
     None if compiled is None else torch.ops.per_step_dense.forward.default

@@ -42,7 +42,7 @@ SCHEMAS = {
     ),
 }
 
-KEYS = ["CPU", "Meta", "Autograd", "FuncTorchBatchedDecomposition", "CompositeExplicitAutograd"]
+KEYS = ["CPU", "Meta", "Autograd", "FuncTorchBatched", "CompositeExplicitAutograd"]
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -255,10 +255,8 @@ def transform_dual(x: Tensor, weight: Tensor) -> Tensor:
         return psd.per_step_dense(forward_ad.make_dual(x, x), weight)
 
 
-@pytest.mark.parametrize(
-    "transform", [transform_vmap, transform_grad, transform_jvp, transform_dual]
-)
-def test_only_the_composite_serves_transforms(transform: Callable[..., Tensor]) -> None:
+@pytest.mark.parametrize("transform", [transform_jvp, transform_dual])
+def test_only_the_composite_serves_forward_mode(transform: Callable[..., Tensor]) -> None:
     x, weight, _ = small(grad=False)
     expected = transform(x, weight)
     with psd.use_kernel("reference"):
@@ -266,9 +264,25 @@ def test_only_the_composite_serves_transforms(transform: Callable[..., Tensor]) 
     with pytest.raises(ValueError) as refusal, psd.use_kernel("simt"):
         transform(x, weight)
     assert str(refusal.value) == (
-        "per_step_dense: use_kernel('simt') cannot serve torch.func transforms, forward-mode AD or "
-        "nested tensors; only 'auto' and 'reference' can"
+        "per_step_dense: use_kernel('simt') cannot serve forward-mode AD or nested tensors; only "
+        "'auto' and 'reference' can"
     )
+
+
+@pytest.mark.parametrize("transform", [transform_vmap, transform_grad])
+def test_other_transforms_reach_the_kernel_that_is_asked_for(
+    device: torch.device, transform: Callable[..., Tensor]
+) -> None:
+    x, weight, _ = small(device, grad=False)
+    expected = transform(x, weight)
+    with psd.use_kernel("reference"):
+        torch.testing.assert_close(transform(x, weight), expected)
+    with psd.use_kernel("simt"):
+        if device.type == "cuda":
+            torch.testing.assert_close(transform(x, weight), expected)
+        else:
+            with pytest.raises(ValueError, match=r"use_kernel\('simt'\) needs CUDA tensors"):
+                transform(x, weight)
 
 
 def test_gradients_of_sm90_in_tf32_are_found_by_the_chooser() -> None:

@@ -71,10 +71,10 @@ SHARED_FAULTS: dict[str, Fault] = {
         "split forward",
         KERNELS + "output.cuh",
         "from_accum<Scalar>(z)",
-        "from_accum<Scalar>(activate(gemm.activation, z))",
+        "from_accum<Scalar>(activate<Scalar>(gemm.activation, z))",
     ),
     "output: the activation is forgotten": fault(
-        "split forward", KERNELS + "output.cuh", "activate(gemm.activation, z)", "z"
+        "split forward", KERNELS + "output.cuh", "activate<Scalar>(gemm.activation, z)", "z"
     ),
     "workspace: the column sums' parts lie on the products'": fault(
         "split backward",

@@ -51,7 +51,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     ),
     "a row's outputs are the row's before": fault("forward", EPILOGUE, "accum.drop_row();", ""),
     "the activation is forgotten": fault(
-        "forward", EPILOGUE, "activate(gemm.activation, values[e])", "values[e]"
+        "forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[e])", "values[e]"
     ),
     "a part lies where the first does": fault(
         "split forward", EPILOGUE, "at_.split * tiled_.part_elems +", ""

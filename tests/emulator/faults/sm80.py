@@ -313,7 +313,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         "sm80 forward", EPILOGUE, "(tiled_.gemm, at_.t, n + e)", "(tiled_.gemm, at_.t, n)"
     ),
     "sm80: the activation is forgotten": fault(
-        "sm80 forward", EPILOGUE, "activate(gemm.activation, values[e])", "values[e]"
+        "sm80 forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[e])", "values[e]"
     ),
     "sm80: z is not written": fault("sm80 forward", EPILOGUE, "if (gemm.z.data) {", "if (false) {"),
     "sm80: z is written where y belongs": fault(

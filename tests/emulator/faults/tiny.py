@@ -193,7 +193,7 @@ STORE_FAULTS: dict[str, Fault] = {
         "tiny forward", EPILOGUE, "if (gemm.z.data)", "if (false)"
     ),
     "tiny: the activation is forgotten": fault(
-        "tiny forward", EPILOGUE, "activate(gemm.activation, values[j])", "values[j]"
+        "tiny forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[j])", "values[j]"
     ),
     "tiny: a part lies where the first does": fault(
         "tiny split forward", EPILOGUE, "place.split * item.part_elems", "0"

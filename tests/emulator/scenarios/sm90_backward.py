@@ -61,7 +61,7 @@ def _rows(
 SM90_BACKWARD_SCENARIOS: dict[str, Scenario] = {
     "sm90 backward": _rows(SMALL, (70, 72, 136)),
     "sm90 backward with grad-weight first": _rows(SMALL, (140, 72, 72)),
-    "sm90 backward whose long items end inside a round": _rows(SMALL, (600, 40, 8), sms=3),
+    "sm90 backward whose long items end inside a round": _rows(SMALL, (600, 136, 8), sms=4),
     "sm90 backward of bfloat16": _rows(SMALL, (70, 72, 72), BRAIN),
     "sm90 backward of wide tiles": _rows(WIDE, (70, 136, 200)),
     "sm90 backward by turns": _rows(NARROW, (70, 136, 264)),
