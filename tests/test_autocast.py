@@ -128,3 +128,41 @@ def test_autocast_of_another_device_changes_nothing() -> None:
     with torch.autocast("xpu" if not torch.cuda.is_available() else "cuda", torch.bfloat16):
         y = psd.per_step_dense(*args)
     assert torch.equal(y, expected)
+
+
+# Scaled losses
+
+
+@pytest.mark.parametrize("overflows", [False, True], ids=["taken", "skipped"])
+def test_a_scaled_step_is_the_unscaled_one_or_none(device: torch.device, overflows: bool) -> None:
+    """By GradScaler, whose scale halves where gradients overflow."""
+    layers = [psd.PerStepDense(5, 7, 9, activation="gelu", device=device) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    before = [parameter.clone() for parameter in layers[0].parameters()]
+    x = torch.randn(6, 5, 7, device=device)
+    scaler = torch.amp.GradScaler(device.type, init_scale=2.0**40 if overflows else 2.0**8)
+    scaled, plain = (torch.optim.SGD(layer.parameters(), lr=0.1) for layer in layers)
+    with torch.autocast(device.type, torch.float16):
+        losses = [layer(x).float().square().mean() for layer in layers]
+    scaler.scale(losses[0]).backward()
+    scaler.step(scaled)
+    scaler.update()
+    losses[1].backward()
+    plain.step()
+    if overflows:
+        assert scaler.get_scale() == 2.0**39
+        assert all(map(torch.equal, layers[0].parameters(), before))
+        return
+    assert not any(map(torch.equal, layers[0].parameters(), before))
+    for mine, exact in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-2, atol=1e-4)
+
+
+@LOW_PRECISIONS
+def test_16_bit_parameters_need_no_autocast(device: torch.device, low: torch.dtype) -> None:
+    layer = psd.PerStepDense(5, 7, 9, activation="gelu", device=device, dtype=low)
+    x = torch.randn(6, 5, 7, device=device, dtype=low)
+    y = layer(x)
+    assert y.dtype == low
+    with torch.autocast(device.type, low):
+        assert torch.equal(layer(x), y)

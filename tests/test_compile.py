@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor
 import truth
 from cases import LAYERS, Arguments, Layer, Model, bare_op, of_sizes
 from torch import Tensor
@@ -84,6 +86,25 @@ def test_compiled_once_for_every_batch_size(device: torch.device) -> None:
     assert counter.frame_count == 1
 
 
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_twice_where_sizes_are_not_said_to_vary(
+    device: torch.device, backend: str
+) -> None:
+    """Once for the first batch, once for all others from two on; forward and backward."""
+    counter = CompileCounterWithBackend(backend)
+    layer = psd.PerStepDense(5, 7, 9, activation="gelu", device=device, dtype=torch.float64)
+    compiled = torch.compile(layer, fullgraph=True, backend=counter)
+    for batch in (6, 3, 2, 50, 7):
+        x = torch.randn(batch, 5, 7, dtype=torch.float64, device=device, requires_grad=True)
+        y = compiled(x)
+        torch.testing.assert_close(y, layer(x))
+        found = torch.autograd.grad(y.square().sum(), (x, *layer.parameters()))
+        expected = torch.autograd.grad(layer(x).square().sum(), (x, *layer.parameters()))
+        for ours, exact in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, exact)
+    assert counter.frame_count == 2
+
+
 def test_compiled_once_for_every_number_of_steps(device: torch.device) -> None:
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(psd.per_step_dense, fullgraph=True, backend=counter, dynamic=True)
@@ -145,3 +166,35 @@ def test_decomposed_export_keeps_the_op(device: torch.device) -> None:
     program = torch.export.export(Model(psd.per_step_dense, args, "gelu"), (args.x,), strict=False)
     targets = {node.target for node in program.run_decompositions().graph.nodes}
     assert torch.ops.per_step_dense.forward.default in targets
+
+
+# torch.export.load reads weights from bytes that it does not copy.
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")
+def test_exported_program_is_saved_and_loaded(tmp_path: Path, device: torch.device) -> None:
+    # Of views torch would save what they are views of.
+    args = Arguments(*(t.clone() for t in of_sizes(6, 5, 7, 9, torch.float64, device)))
+    program = torch.export.export(
+        Model(psd.per_step_dense, args, "gelu"),
+        (args.x,),
+        dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+    )
+    torch.export.save(program, tmp_path / "layer.pt2")
+    loaded = torch.export.load(tmp_path / "layer.pt2").module()
+    for batch in (6, 2, 40):
+        x = of_sizes(batch, 5, 7, 9, torch.float64, device).x
+        exact = truth.per_step_dense(x, args.weight, args.bias, activation="gelu")
+        torch.testing.assert_close(loaded(x), exact)
+
+
+def test_aot_inductors_package_is_loaded(tmp_path: Path, device: torch.device) -> None:
+    args = of_sizes(6, 5, 7, 9, torch.float32, device)
+    model = Model(psd.per_step_dense, args, "gelu").requires_grad_(False)
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    program = torch.export.export(model, (args.x,), dynamic_shapes={"x": {0: batch}})
+    path = torch._inductor.aoti_compile_and_package(
+        program, package_path=str(tmp_path / "layer.pt2")
+    )
+    loaded = torch._inductor.aoti_load_package(path)
+    for size in (6, 2, 40):
+        x = of_sizes(size, 5, 7, 9, torch.float32, device).x
+        torch.testing.assert_close(loaded(x), model(x))

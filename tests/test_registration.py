@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import LAYOUTS, Arguments, arguments
+from cases import LAYOUTS, Arguments, arguments, of_sizes
 from torch import Tensor
 from torch.library import opcheck
 
@@ -141,6 +141,29 @@ def test_opcheck_activation_backward(
 ) -> None:
     dy, saved = (torch.randn(shape, device=device, requires_grad=True) for _ in range(2))
     opcheck(ops.activation_backward.default, (dy, saved, activation))
+
+
+@pytest.mark.parametrize(
+    "sizes", [(0, 5, 7, 9), (6, 0, 7, 9), (6, 5, 0, 9), (6, 5, 7, 0)], ids=["B", "T", "I", "O"]
+)
+def test_opcheck_of_nothing(device: torch.device, sizes: tuple[int, int, int, int]) -> None:
+    b, t, _, o = sizes
+    args = [tensor.requires_grad_() for tensor in of_sizes(*sizes, torch.float32, device)]
+    dz = torch.randn(b, t, o, device=device, requires_grad=True)
+    opcheck(ops.forward.default, (*args, "relu"))
+    opcheck(ops.forward_with_preactivation.default, (*args, "gelu"))
+    opcheck(ops.backward.default, (dz, args[0], args[1], True))
+    opcheck(ops.activation_backward.default, (dz, dz.detach(), "relu"))
+
+
+@pytest.mark.parametrize(
+    "layout", ["expanded_weight", "batch_expanded_x", "steps_expanded_x", "strided_weight"]
+)
+def test_opcheck_of_strides(device: torch.device, layout: str) -> None:
+    args = requiring_grad(layout, device)
+    opcheck(ops.forward.default, (*args, "gelu"))
+    dz = torch.randn(*args.x.shape[:-1], args.weight.size(2), device=device)
+    opcheck(ops.backward.default, (dz, args.x.detach(), args.weight.detach(), True))
 
 
 # Meta tensors say what the real ones say
