@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Shell globs, not a list by hand: a new kernel is built without a change here.
 SOURCES := $(shell find csrc build_support -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench docs clean
 
 help:
 	@echo 'make demo    train a small model on real data, print accuracies, draw learning curves'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint    ruff, mypy --strict, clang-format'
 	@echo 'make format  let ruff and clang-format rewrite the files'
 	@echo 'make bench   how fast it is, beside its rivals, on the GPU or else the CPU'
+	@echo 'make docs    the documentation, into build/site'
 	@echo 'make clean   remove what was built, and $(VENV)'
 	@echo
 	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV),'
@@ -37,6 +38,10 @@ format: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo 'build/site/index.html'
+
 # torch first, and of the version asked for: the extension is built against it.
 $(VENV)/torch-$(TORCH):
 	$(PYTHON) -m venv $(VENV)
@@ -52,7 +57,7 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench,interop]'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench,docs,interop]'
 	touch $@
 
 clean:

@@ -30,7 +30,7 @@ def show_config() -> str:
         **_compiled_module(),
         "GPUs": _gpus(),
         "on the CPU": _on_cpu(),
-        "float32 on CUDA": _on_cuda("simt or tiny, by the chooser's estimate"),
+        "float32 on CUDA": _on_cuda("simt, tiny or aten, by the chooser's estimate"),
         "tf32 and other dtypes on CUDA": _on_cuda(
             "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
         ),

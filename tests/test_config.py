@@ -43,7 +43,7 @@ def test_compiled_module() -> None:
     else:
         assert told["CUDA kernels"].startswith(f"CUDA {info['cuda']}, architectures ")
         assert info["cuda"].split(".")[0] == torch.version.cuda.split(".")[0]
-        assert told["float32 on CUDA"] == "simt or tiny, by the chooser's estimate"
+        assert told["float32 on CUDA"] == "simt, tiny or aten, by the chooser's estimate"
         assert told["tf32 and other dtypes on CUDA"] == (
             "simt, tiny, sm80, sm90 or aten, by the chooser's estimate"
         )
