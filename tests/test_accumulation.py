@@ -245,6 +245,23 @@ def test_opcheck(device: torch.device, into: torch.dtype, layout: str) -> None:
     opcheck(ops.backward_accumulate.default, call._replace(dbias=None))
 
 
+@pytest.mark.parametrize(
+    "sizes", [(0, 5, 7, 9), (6, 0, 7, 9), (6, 5, 0, 9), (6, 5, 7, 0)], ids=["B", "T", "I", "O"]
+)
+def test_opcheck_of_nothing(device: torch.device, sizes: tuple[int, int, int, int]) -> None:
+    b, t, i, o = sizes
+    shapes = (b, t, o), (b, t, i), (t, i, o), (t, i, o), (t, o)
+    opcheck(
+        ops.backward_accumulate.default,
+        tuple(torch.randn(shape, device=device) for shape in shapes),
+    )
+
+
+@pytest.mark.parametrize("layout", ["strided_weight", "batch_expanded_x", "expanded_weight"])
+def test_opcheck_of_strides(device: torch.device, layout: str) -> None:
+    opcheck(ops.backward_accumulate.default, call_of(device, layout=layout))
+
+
 # Bad input
 
 

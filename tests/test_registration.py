@@ -162,8 +162,10 @@ def test_opcheck_of_nothing(device: torch.device, sizes: tuple[int, int, int, in
 def test_opcheck_of_strides(device: torch.device, layout: str) -> None:
     args = requiring_grad(layout, device)
     opcheck(ops.forward.default, (*args, "gelu"))
-    dz = torch.randn(*args.x.shape[:-1], args.weight.size(2), device=device)
+    opcheck(ops.forward_with_preactivation.default, (*args, "gelu"))
+    dz = torch.randn(args.weight.size(2), *args.x.shape[:-1], device=device).movedim(0, -1)
     opcheck(ops.backward.default, (dz, args.x.detach(), args.weight.detach(), True))
+    opcheck(ops.activation_backward.default, (dz, dz[:1].expand_as(dz), "gelu"))
 
 
 # Meta tensors say what the real ones say

@@ -445,3 +445,25 @@ def test_compiled_vmap_of_a_gradient(device: torch.device, in_dims: tuple[int | 
 
     compiled = torch.compile(per_sample, fullgraph=True, backend="aot_eager")
     assert_same(compiled(*args), per_sample(*args))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"weight": (N, T, I + 1, O)}, "weight must be (T, I, O)"),
+        ({"bias": (N, T + 1, O)}, "bias must be (T, O)"),
+        ({"x": (N, B, T + 1, I)}, "weight must be (T, I, O)"),
+    ],
+    ids=str,
+)
+def test_mapped_arguments_are_refused_as_those_of_one_call(
+    device: torch.device, changes: dict[str, tuple[int, ...]], told: str
+) -> None:
+    shapes = {"x": (N, B, T, I), "weight": (N, T, I, O), "bias": (N, T, O), **changes}
+    args = [torch.randn(shape, device=device) for shape in shapes.values()]
+    with pytest.raises(ValueError) as mapped:
+        func.vmap(psd.per_step_dense)(*args)
+    with pytest.raises(ValueError) as one:
+        psd.per_step_dense(*(tensor[0] for tensor in args))
+    assert str(mapped.value) == str(one.value)
+    assert told in str(one.value)
