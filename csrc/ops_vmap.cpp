@@ -86,30 +86,35 @@ Tensor in_front(const Mapped& argument) {
   return argument.is_mapped() ? argument.with_dim_at(0) : argument.value;
 }
 
-// (*, T, F) of each of N as (*, N T, F); (T, ...) as (N T, ...).
-Tensor rows_as_steps(const Mapped& rows, const c10::SymInt& n) {
-  return rows.value.defined() ? with_dim_at(rows, n, -3).flatten(-3, -2) : Tensor();
-}
-Tensor parameters_as_steps(const Mapped& parameters, const c10::SymInt& n) {
-  return parameters.value.defined() ? with_dim_at(parameters, n, 0).flatten(0, 1) : Tensor();
-}
+// N times T steps in place of T; either may be 0.
+struct Steps {
+  c10::SymInt n, t;
 
-Tensor wrap_rows_of_steps(const Level& level, const Tensor& rows, const c10::SymInt& n) {
-  if (!rows.defined()) return rows;
-  const Tensor unfolded = rows.unflatten_symint(-2, {n, rows.sym_size(-2) / n});
-  return level.wrap(unfolded, unfolded.dim() - 3);
-}
-Tensor wrap_parameters_of_steps(const Level& level, const Tensor& parameters,
-                                const c10::SymInt& n) {
-  if (!parameters.defined()) return parameters;
-  return level.wrap(parameters.unflatten_symint(0, {n, parameters.sym_size(0) / n}), 0);
-}
+  // (*, T, F) as (*, N T, F), and back.
+  Tensor join_rows(const Mapped& rows) const {
+    return rows.value.defined() ? with_dim_at(rows, n, -3).flatten(-3, -2) : Tensor();
+  }
+  Tensor wrap_rows(const Level& level, const Tensor& rows) const {
+    if (!rows.defined()) return rows;
+    const Tensor parted = rows.unflatten_symint(-2, {n, t});
+    return level.wrap(parted, parted.dim() - 3);
+  }
+
+  // (T, ...) as (N T, ...), and back.
+  Tensor join_parameters(const Mapped& parameters) const {
+    return parameters.value.defined() ? with_dim_at(parameters, n, 0).flatten(0, 1) : Tensor();
+  }
+  Tensor wrap_parameters(const Level& level, const Tensor& parameters) const {
+    if (!parameters.defined()) return parameters;
+    return level.wrap(parameters.unflatten_symint(0, {n, t}), 0);
+  }
+};
 
 // The arguments of a forward, and what to make of them.
 struct ForwardArguments {
   Mapped x, weight, bias;
 
-  c10::SymInt n() const { return size_of_map({&x, &weight, &bias}); }
+  c10::SymInt size() const { return size_of_map({&x, &weight, &bias}); }
   bool maps_x_alone() const { return !weight.is_mapped() && !bias.is_mapped(); }
   bool maps_no_weight() const { return !weight.is_mapped(); }
 };
@@ -140,10 +145,10 @@ Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor
     return level.wrap(
         composite::activate(preactivation(args, kernel), parse_activation(activation)), 0);
   }
-  const c10::SymInt n = args.n();
-  const Tensor y = ops::forward(rows_as_steps(args.x, n), parameters_as_steps(args.weight, n),
-                                optional_of(parameters_as_steps(args.bias, n)), activation, kernel);
-  return wrap_rows_of_steps(level, y, n);
+  const Steps steps{args.size(), weight.sym_size(0)};
+  const Tensor y = ops::forward(steps.join_rows(args.x), steps.join_parameters(args.weight),
+                                optional_of(steps.join_parameters(args.bias)), activation, kernel);
+  return steps.wrap_rows(level, y);
 }
 
 std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
@@ -166,11 +171,11 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
     const Tensor y = parsed == Activation::kNone ? z.clone() : composite::activate(z, parsed);
     return {level.wrap(y, 0), level.wrap(z, 0)};
   }
-  const c10::SymInt n = args.n();
+  const Steps steps{args.size(), weight.sym_size(0)};
   const auto [y, z] = ops::forward_with_preactivation(
-      rows_as_steps(args.x, n), parameters_as_steps(args.weight, n),
-      optional_of(parameters_as_steps(args.bias, n)), activation, kernel);
-  return {wrap_rows_of_steps(level, y, n), wrap_rows_of_steps(level, z, n)};
+      steps.join_rows(args.x), steps.join_parameters(args.weight),
+      optional_of(steps.join_parameters(args.bias)), activation, kernel);
+  return {steps.wrap_rows(level, y), steps.wrap_rows(level, z)};
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
@@ -181,7 +186,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   const Level level({&dz, &x_or_none, &weight_or_none});
   const Mapped rows = level.unwrap(dz), inputs = level.unwrap(x_or_none),
                matrices = level.unwrap(weight_or_none);
-  const c10::SymInt n = size_of_map({&rows, &inputs, &matrices});
+  const Steps steps{size_of_map({&rows, &inputs, &matrices}), dz.sym_size(-2)};
   Tensor dx, dweight, dbias;
   // Matrices that all share need no more of them for dx.
   const bool shares_matrices = matrices.value.defined() && !matrices.is_mapped();
@@ -192,12 +197,11 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   }
   Tensor dx_of_steps;
   std::tie(dx_of_steps, dweight, dbias) =
-      ops::backward(rows_as_steps(rows, n), optional_of(rows_as_steps(inputs, n)),
-                    shares_matrices ? std::nullopt : optional_of(parameters_as_steps(matrices, n)),
+      ops::backward(steps.join_rows(rows), optional_of(steps.join_rows(inputs)),
+                    shares_matrices ? std::nullopt : optional_of(steps.join_parameters(matrices)),
                     wants_dbias, kernel);
-  if (!shares_matrices) dx = wrap_rows_of_steps(level, dx_of_steps, n);
-  return {dx, wrap_parameters_of_steps(level, dweight, n),
-          wrap_parameters_of_steps(level, dbias, n)};
+  if (!shares_matrices) dx = steps.wrap_rows(level, dx_of_steps);
+  return {dx, steps.wrap_parameters(level, dweight), steps.wrap_parameters(level, dbias)};
 }
 
 Tensor backward_accumulate(const Tensor&, const std::optional<Tensor>&,

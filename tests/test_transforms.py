@@ -467,3 +467,21 @@ def test_mapped_arguments_are_refused_as_those_of_one_call(
         psd.per_step_dense(*(tensor[0] for tensor in args))
     assert str(mapped.value) == str(one.value)
     assert told in str(one.value)
+
+
+@pytest.mark.parametrize("empty", ["N", "B", "T", "I", "O"])
+@pytest.mark.parametrize(
+    "in_dims", [(0, None, None), (None, 0, 0), (0, 0, 0), (None, None, 0)], ids=str
+)
+def test_vmap_of_nothing(device: torch.device, in_dims: tuple[int | None, ...], empty: str) -> None:
+    sizes = {"N": N, "B": B, "T": T, "I": I, "O": O, empty: 0}
+    n, b, t, i, o = sizes.values()
+    args = [
+        torch.randn(shape if dim is None else (n, *shape), device=device)
+        for shape, dim in zip(((b, t, i), (t, i, o), (t, o)), in_dims, strict=True)
+    ]
+    y = func.vmap(psd.per_step_dense, in_dims)(*args)
+    assert y.shape == (n, b, t, o)
+    if y.numel():
+        expected = args[2] if in_dims[2] is None else args[2].unsqueeze(1)
+        torch.testing.assert_close(y, expected.expand_as(y))
