@@ -64,7 +64,7 @@ def train(layer: nn.Module, epochs: int = 8) -> float:
 
 def main() -> None:
     """Prints both errors."""
-    lightning.seed_everything(0, verbose=False)
+    lightning.seed_everything(0)
     print(f"a layer for each hour   {train(psd.PerStepDense(HOURS, READINGS, 1)):.4f}")
     print(f"one layer for all hours {train(nn.Linear(READINGS, 1)):.4f}")
 

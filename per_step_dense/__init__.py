@@ -1,6 +1,6 @@
 """A different dense layer at every time step, in one CUDA launch."""
 
-from . import reference
+from . import export, reference
 from ._version import __version__
 from .config import show_config
 from .functional import per_step_dense
@@ -13,6 +13,7 @@ __all__ = [
     "Plan",
     "__version__",
     "explain",
+    "export",
     "per_step_dense",
     "reference",
     "show_config",

@@ -15,7 +15,8 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     """What ``torch.export.ExportedProgram.run_decompositions`` replaces this package's ops by.
 
     The forward becomes an einsum, the bias and the activation: all that a program has which was
-    exported for inference.
+    exported for inference. A family of kernels that ``use_kernel`` asked for is left out, as the
+    program no longer calls any.
 
     Returns:
         A table for ``run_decompositions``; empty without the compiled module, whose op is then

@@ -40,6 +40,9 @@ class use_kernel(ContextDecorator):
     itself has the same choice as an argument, ``family``, which comes first; inside code that
     torch.compile compiles, it is the bare op's only one.
 
+    What torch.utils.checkpoint computes a second time, in the backward, runs outside a context that
+    was around the first: let the context lie inside the function that is checkpointed.
+
     Args:
         name: ``"auto"`` (the chooser decides), ``"reference"`` (``torch.einsum`` and its autograd,
             on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``, ``"sm80"``,

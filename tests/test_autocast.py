@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import truth
@@ -166,3 +168,71 @@ def test_16_bit_parameters_need_no_autocast(device: torch.device, low: torch.dty
     assert y.dtype == low
     with torch.autocast(device.type, low):
         assert torch.equal(layer(x), y)
+
+
+def test_scaled_gradients_survive_where_fp16_would_flush_them(device: torch.device) -> None:
+    """Through two layers, so that float16 gradients pass from one to the other."""
+    sizes = {"first": (5, 7, 9), "second": (5, 9, 3)}
+    model = torch.nn.Sequential(
+        *(psd.PerStepDense(*size, activation="tanh", device=device) for size in sizes.values())
+    )
+    exact_model = copy.deepcopy(model).double()
+    x = torch.randn(64, 5, 7, device=device)
+
+    def loss(model: torch.nn.Module, x: Tensor) -> Tensor:
+        return model(x).float().sum() * 2.0**-30
+
+    def gradients(scale: float) -> list[Tensor]:
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        optimizer.zero_grad()
+        scaler = torch.amp.GradScaler(device.type, init_scale=scale)
+        with torch.autocast(device.type, torch.float16):
+            scaled = scaler.scale(loss(model, x))
+        scaled.backward()
+        scaler.unscale_(optimizer)
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    assert not any(gradient.any() for gradient in gradients(1.0))
+    exact_model(x.double()).sum().mul(2.0**-30).backward()
+    for ours, parameter in zip(gradients(2.0**30), exact_model.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        largest = parameter.grad.abs().max().item()
+        error = (ours.double() - parameter.grad).abs().max().item()
+        assert error < 0.01 * largest
+
+
+@LOW_PRECISIONS
+def test_16_bit_parameters_train_as_torchs_own(device: torch.device, low: torch.dtype) -> None:
+    layer = psd.PerStepDense(5, 7, 9, activation="gelu", device=device, dtype=low)
+    x = torch.randn(6, 5, 7, device=device, dtype=low, requires_grad=True)
+    dy = torch.randn(6, 5, 9, device=device, dtype=low)
+    args = Arguments(x, layer.weight, layer.bias)
+    found = torch.autograd.grad(layer(x), args, dy)
+    torchs = torch.autograd.grad(psd.reference.per_step_dense(*args, activation="gelu"), args, dy)
+    exact_args = Arguments(*map(truth.in_fp64, args))
+    exact = truth.per_step_dense(*exact_args, activation="gelu")
+    true_gradients = torch.autograd.grad(exact, exact_args, dy.double())
+    for ours, theirs, true in zip(found, torchs, true_gradients, strict=True):
+        assert ours.dtype == low
+        assert_as_close_as_torch(ours, theirs, true)
+
+
+@LOW_PRECISIONS
+def test_16_bit_parameters_are_cast_to_the_other_16_bits(
+    device: torch.device, low: torch.dtype
+) -> None:
+    other = torch.float16 if low is torch.bfloat16 else torch.bfloat16
+    layer = psd.PerStepDense(5, 7, 9, activation="gelu", device=device, dtype=low)
+    x = torch.randn(6, 5, 7, device=device)
+    with torch.autocast(device.type, other):
+        y = layer(x)
+        assert y.dtype == linear(x, layer.weight, layer.bias).dtype == other
+    y.float().sum().backward()
+    cast = copy.deepcopy(layer).to(other)
+    cast.zero_grad()
+    expected = cast(x.to(other))
+    assert torch.equal(y, expected)
+    expected.float().sum().backward()
+    assert layer.weight.grad.dtype == layer.bias.grad.dtype == low
+    assert torch.equal(layer.weight.grad, cast.weight.grad.to(low))
+    assert torch.equal(layer.bias.grad, cast.bias.grad.to(low))

@@ -12,6 +12,7 @@ import truth
 from cases import LAYERS, Arguments, Layer, Model, bare_op, of_sizes
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils.checkpoint import checkpoint
 
 import per_step_dense as psd
 
@@ -103,6 +104,68 @@ def test_compiled_twice_where_sizes_are_not_said_to_vary(
         for ours, exact in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, exact)
     assert counter.frame_count == 2
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("steps", [5, (5, 1)], ids=str)
+def test_compiled_once_where_the_batch_is_said_to_vary(
+    device: torch.device, steps: int | tuple[int, ...], backend: str
+) -> None:
+    """From two on, which mark_dynamic would refuse if the size were written into the graph."""
+    counter = CompileCounterWithBackend(backend)
+    layer = psd.PerStepDense(steps, 7, 9, activation="silu", device=device, dtype=torch.float64)
+    compiled = torch.compile(layer, fullgraph=True, backend=counter)
+    for batch in (2, 3, 50, 2):
+        x = torch.randn(batch, *layer.weight.shape[:-1], dtype=torch.float64, device=device)
+        torch._dynamo.mark_dynamic(x.requires_grad_(), 0)
+        y, exact = compiled(x), layer(x)
+        torch.testing.assert_close(y, exact)
+        inputs = (x, *layer.parameters())
+        found = torch.autograd.grad(y.square().sum(), inputs)
+        expected = torch.autograd.grad(exact.square().sum(), inputs)
+        for ours, true in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, true)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_context_in_a_module_breaks_no_graph(device: torch.device, backend: str) -> None:
+    args = requiring_grad(device)
+
+    def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        with psd.use_kernel("reference"):
+            first = psd.per_step_dense(x, weight, bias, activation="gelu")
+        return first + psd.per_step_dense(x, weight, bias, activation="relu")
+
+    counter = CompileCounterWithBackend(backend)
+    y = torch.compile(function, fullgraph=True, backend=counter)(*args)
+    (graph,) = counter.graphs
+    assert [
+        "reference" in node.args
+        for node in graph.graph.nodes
+        if node.target is torch.ops.per_step_dense.forward.default
+    ] == [True, False]
+    exact = truth.per_step_dense(*args, activation="gelu")
+    exact = exact + truth.per_step_dense(*args, activation="relu")
+    torch.testing.assert_close(y, exact)
+    found = torch.autograd.grad(y.square().sum(), args)
+    for ours, true in zip(found, torch.autograd.grad(exact.square().sum(), args), strict=True):
+        torch.testing.assert_close(ours, true)
+
+
+def test_checkpointed_code_is_compiled_whole(device: torch.device) -> None:
+    layer = psd.PerStepDense(5, 7, 9, activation="gelu", device=device, dtype=torch.float64)
+
+    def function(x: Tensor) -> Tensor:
+        return checkpoint(layer, x.sin(), use_reentrant=False).square()
+
+    x = torch.randn(6, 5, 7, dtype=torch.float64, device=device, requires_grad=True)
+    inputs = (x, *layer.parameters())
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    found = torch.autograd.grad(compiled(x).sum(), inputs)
+    expected = torch.autograd.grad(layer(x.sin()).square().sum(), inputs)
+    for ours, true in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, true)
 
 
 def test_compiled_once_for_every_number_of_steps(device: torch.device) -> None:

@@ -39,12 +39,30 @@ def test_safetensors(tmp_path: Path, device: torch.device) -> None:
     assert torch.equal(loaded(x), layer(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_safetensors_of_a_grid_hold_its_bits(
+    tmp_path: Path, device: torch.device, dtype: torch.dtype
+) -> None:
+    files = pytest.importorskip("safetensors.torch", reason="needs pip install '.[interop]'")
+    grid = psd.PerStepDense((2, 3), I, O, device=device, dtype=dtype)
+    files.save_file(grid.state_dict(), str(tmp_path / "grid.safetensors"))
+    stored = files.load_file(str(tmp_path / "grid.safetensors"))
+    assert sorted(stored) == ["bias", "weight"]
+    loaded = psd.PerStepDense((2, 3), I, O, device=device, dtype=dtype)
+    loaded.load_state_dict(stored)
+    assert all(map(torch.equal, loaded.parameters(), grid.parameters()))
+
+
 def test_weights_of_another_size_are_refused() -> None:
     layer = psd.PerStepDense(T, I, O)
     with pytest.raises(RuntimeError, match=r"size mismatch for weight: .*\[6, 4, 3\]"):
         layer.load_state_dict(psd.PerStepDense(T + 1, I, O).state_dict())
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "bias"'):
         psd.PerStepDense(T, I, O, bias=False).load_state_dict(layer.state_dict())
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "bias"'):
+        layer.load_state_dict({"weight": layer.weight})
+    with pytest.raises(RuntimeError, match=r"size mismatch for bias: .*\[6, 3\].*\[2, 3, 3\]"):
+        psd.PerStepDense((2, 3), I, O).load_state_dict(psd.PerStepDense(6, I, O).state_dict())
 
 
 def test_assigned_weights_are_those_that_were_loaded() -> None:
@@ -72,6 +90,73 @@ def test_weight_norm(device: torch.device, dim: int | None) -> None:
     assert magnitude.grad is not None and (magnitude.grad != 0).any()
 
 
+class PerUnit(nn.Module):
+    """A direction of each column, and how long it is: nn.Linear's weight_norm at every step."""
+
+    def forward(self, length: Tensor, direction: Tensor) -> Tensor:
+        return direction * (length / torch.linalg.vector_norm(direction, dim=-2, keepdim=True))
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.linalg.vector_norm(weight, dim=-2, keepdim=True), weight
+
+
+def stacked(linears: nn.ModuleList, x: Tensor) -> Tensor:
+    return torch.stack([linear(x[:, t]) for t, linear in enumerate(linears)], 1)
+
+
+@pytest.mark.parametrize("each", ["step", "unit"])
+def test_weight_norm_is_that_of_a_loop_of_linears(device: torch.device, each: str) -> None:
+    layer = psd.PerStepDense(T, I, O, device=device, dtype=torch.float64)
+    linears = layer.to_linears()
+    if each == "step":
+        parametrizations.weight_norm(layer, dim=0)
+    else:
+        parametrize.register_parametrization(layer, "weight", PerUnit())
+    for linear in linears:
+        parametrizations.weight_norm(linear, dim=None if each == "step" else 0)
+    models = (layer, *linears)
+    x = input_on(device, torch.float64)
+    for _ in range(3):
+        outputs = layer(x), stacked(linears, x)
+        torch.testing.assert_close(*outputs)
+        for y in outputs:
+            y.square().sum().backward()
+        ours, *theirs = (model.parametrizations.weight for model in models)
+        lengths = torch.stack([one.original0.grad for one in theirs])
+        gradient = ours.original0.grad
+        torch.testing.assert_close(gradient, lengths.view_as(gradient))
+        directions = torch.stack([one.original1.grad.mT for one in theirs])
+        torch.testing.assert_close(ours.original1.grad, directions)
+        for model in models:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.01 * parameter.grad
+            model.zero_grad()
+
+
+def test_a_single_steps_spectral_norm_is_linears(device: torch.device) -> None:
+    layer = psd.PerStepDense(1, I, O, device=device, dtype=torch.float64)
+    (linear,) = layer.to_linears()
+    for model, options in ((layer, {"dim": 2}), (linear, {})):
+        torch.manual_seed(3)  # of the power iteration's first vectors
+        parametrizations.spectral_norm(model, **options)
+    x = torch.randn(6, 1, I, device=device, dtype=torch.float64)
+    y, exact = layer(x), linear(x)
+    torch.testing.assert_close(y, exact)
+    y.square().sum().backward()
+    exact.square().sum().backward()
+    gradient = layer.parametrizations.weight.original.grad[0]
+    torch.testing.assert_close(gradient, linear.parametrizations.weight.original.grad.mT)
+
+
+def test_orthogonal_is_each_steps(device: torch.device) -> None:
+    layer = parametrizations.orthogonal(psd.PerStepDense(T, I, O, device=device).double())
+    products = layer.weight.mT @ layer.weight  # (T, O, O), where O < I
+    unit = torch.eye(O, dtype=torch.float64, device=device).expand(T, O, O)
+    torch.testing.assert_close(products, unit)
+    assert not torch.allclose(layer.weight[0], layer.weight[1])
+
+
 def test_spectral_norm_is_that_of_all_steps_as_rows(device: torch.device) -> None:
     """torch normalises the weight as a matrix, whose rows are the steps."""
     layer, x = layer_on(device).double(), input_on(device, torch.float64)
@@ -79,6 +164,7 @@ def test_spectral_norm_is_that_of_all_steps_as_rows(device: torch.device) -> Non
     scale = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
     layer.weight.data.div_(scale.detach())
     torch.testing.assert_close(normed(x), layer(x), rtol=1e-6, atol=1e-8)
+    assert (torch.linalg.matrix_norm(normed.weight, 2) < 1).all()
 
 
 class Symmetric(nn.Module):
@@ -150,6 +236,27 @@ def test_nothing_here_is_refused_for_lack_of_determinism(device: torch.device, b
         assert all(map(torch.equal, gradients(), first))
 
 
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str
+)
+def test_every_dtype_gives_the_same_bits_twice(
+    device: torch.device, dtype: torch.dtype, activation: str | None
+) -> None:
+    options = {"activation": activation, "device": device, "dtype": dtype}
+    layer = psd.PerStepDense((2, 3), 16, 8, bias=activation is None, **options)
+    x = torch.randn(2048, 2, 3, 16, device=device, dtype=dtype, requires_grad=True)
+
+    def results() -> tuple[Tensor, ...]:
+        y = layer(x)
+        return (y, *torch.autograd.grad(y.sum(), (x, *layer.parameters())))
+
+    first = results()
+    assert all(result.isfinite().all() and result.any() for result in first)
+    assert all(map(torch.equal, results(), first))
+
+
 # Training
 
 
@@ -183,6 +290,36 @@ def test_optimizers_take_the_steps_of_a_loop_of_linears(
     torch.testing.assert_close(layer.weight, weights, rtol=1e-4, atol=1e-5)
     biases = torch.stack([linear.bias for linear in linears])
     torch.testing.assert_close(layer.bias, biases, rtol=1e-4, atol=1e-5)
+
+
+def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(
+    tmp_path: Path, device: torch.device
+) -> None:
+    batches = [input_on(device) for _ in range(6)]
+
+    def train(
+        model: psd.PerStepDense, optimizer: torch.optim.Optimizer, data: list[Tensor]
+    ) -> None:
+        for x in data:
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step()
+
+    layer = layer_on(device)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
+    train(layer, optimizer, batches[:3])
+    state = {"layer": layer.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    train(layer, optimizer, batches[3:])
+
+    resumed = layer_on(device)
+    optimizer = torch.optim.Adam(resumed.parameters())
+    state = torch.load(tmp_path / "checkpoint.pt", map_location=device, weights_only=True)
+    resumed.load_state_dict(state["layer"])
+    optimizer.load_state_dict(state["optimizer"])
+    assert not torch.equal(resumed.weight, layer.weight)
+    train(resumed, optimizer, batches[3:])
+    assert all(map(torch.equal, resumed.parameters(), layer.parameters()))
 
 
 def test_clipped_gradients_are_those_of_a_loop_of_linears(device: torch.device) -> None:

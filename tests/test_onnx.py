@@ -10,7 +10,6 @@ import truth
 
 import per_step_dense as psd
 from per_step_dense import _ops
-from per_step_dense.export import decompositions
 
 INSTALL = "needs pip install '.[interop]'"
 for _package in ("onnx", "onnxscript"):
@@ -49,7 +48,7 @@ def program(model: Model) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
     x = torch.randn(6, T, I)
     program = torch.export.export(model, (x,), dynamic_shapes=({0: batch},))
-    return program.run_decompositions(decompositions())
+    return program.run_decompositions(psd.export.decompositions())
 
 
 def test_onnxruntime_computes_the_same(
@@ -76,9 +75,53 @@ def test_decomposed_program_has_torchs_ops_alone(
     torch.testing.assert_close(program.module()(x), model(x))
 
 
+@pytest.mark.parametrize("family", ["sm90", "reference"])
+def test_a_family_that_was_asked_for_is_left_out(family: str) -> None:
+    """The program was traced in the context, and is to run where there is no such kernel."""
+    layer, x = psd.PerStepDense(T, I, O, activation="relu"), torch.randn(6, T, I)
+    with psd.use_kernel(family):
+        program = torch.export.export(layer, (x,))
+    (call,) = (node for node in program.graph.nodes if node.op == "call_function")
+    assert call.args[-1] == family
+    found = program.run_decompositions(psd.export.decompositions()).module()(x)
+    torch.testing.assert_close(found, layer(x))
+
+
+def test_core_aten_is_reached_beside_torchs_own_table() -> None:
+    model = torch.nn.Sequential(psd.PerStepDense(T, I, O, activation="gelu_tanh")).eval()
+    batch = torch.export.Dim("batch")
+    example = torch.randn(6, T, I)
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},))
+    table = torch.export.default_decompositions() | psd.export.decompositions()
+    program = program.run_decompositions(table)
+    calls = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    assert all(call.namespace == "aten" for call in calls)
+    x = torch.randn(9, T, I)
+    torch.testing.assert_close(program.module()(x), model(x))
+
+
+def test_autocast_becomes_casts() -> None:
+    layer = psd.PerStepDense(T, I, O, activation="silu")
+
+    class Autocast(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.layer(x)
+
+    model, x = Autocast(), torch.randn(6, T, I)
+    program = torch.export.export(model, (x,)).run_decompositions(psd.export.decompositions())
+    found = program.module()(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, model(x))
+
+
 def test_without_the_compiled_module_there_is_nothing_to_replace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert list(decompositions()) == [torch.ops.per_step_dense.forward.default]
+    assert list(psd.export.decompositions()) == [torch.ops.per_step_dense.forward.default]
     monkeypatch.setattr(_ops, "compiled", None)
-    assert decompositions() == {}
+    assert psd.export.decompositions() == {}

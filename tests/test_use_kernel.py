@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 import per_step_dense as psd
 from bench.precision import float32_products
@@ -296,6 +297,29 @@ def test_gradients_of_sm90_in_tf32_are_found_by_the_chooser() -> None:
     with psd.use_kernel("sm90"):
         plan = psd.explain(*args, arch="sm_90")
     assert (plan.kernel, plan.backward.kernel) == ("sm90", "sm90")
+
+
+# What torch.utils.checkpoint computes again
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_context_inside_what_is_checkpointed_is_entered_again(
+    device: torch.device, use_reentrant: bool
+) -> None:
+    args = small(device)
+
+    @psd.use_kernel("reference")
+    def function(*args: Tensor) -> Tensor:
+        return psd.per_step_dense(*args, activation="gelu")
+
+    with CalledOps() as called:
+        y = checkpoint(function, *args, use_reentrant=use_reentrant)
+        y.square().sum().backward()
+    assert "aten::gelu_backward" in called.names
+    assert not any(name.startswith("per_step_dense") for name in called.names)
+    exact = truth.per_step_dense(*args, activation="gelu")
+    for ours, true in zip(args, torch.autograd.grad(exact.square().sum(), args), strict=True):
+        torch.testing.assert_close(ours.grad, true)
 
 
 # torch.compile
