@@ -315,7 +315,7 @@ def test_other_architectures_are_refused(arch: int) -> None:
 
 
 def test_without_an_encoder_of_tensor_maps_another_family_takes_the_call() -> None:
-    library, arguments = emulator.default_library(), cases.of_sizes(200, 8, 512, 512, HALF, "cpu")
+    library, arguments = emulator.default_library(), cases.of_sizes(40, 4, 256, 256, HALF, "cpu")
     _ = library.forward(*arguments)
     assert library.families[library.choice.family] == "sm90"
     with library.driver(NO_ENCODER):
@@ -326,7 +326,7 @@ def test_without_an_encoder_of_tensor_maps_another_family_takes_the_call() -> No
 
 
 def test_tensors_that_the_driver_cannot_describe_are_left_to_another_family() -> None:
-    library, arguments = emulator.default_library(), cases.of_sizes(201, 8, 512, 512, HALF, "cpu")
+    library, arguments = emulator.default_library(), cases.of_sizes(41, 4, 256, 256, HALF, "cpu")
     with library.driver(1):
         y, _ = library.forward(*arguments)
         assert library.families[library.choice.family] == "sm80"

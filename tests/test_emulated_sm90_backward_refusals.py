@@ -153,7 +153,7 @@ def test_other_architectures_are_refused() -> None:
 
 
 def test_without_an_encoder_of_tensor_maps_sm90_is_refused() -> None:
-    library, arguments = emulator.default_library(), operands((200, 8, 512, 512))
+    library, arguments = emulator.default_library(), operands((40, 4, 256, 256))
     with library.driver(NO_ENCODER):
         library.backward(*arguments)
         assert family_of_last_run() == "sm80"
@@ -162,7 +162,7 @@ def test_without_an_encoder_of_tensor_maps_sm90_is_refused() -> None:
 
 
 def test_tensors_that_the_driver_cannot_describe_are_left_to_another_family() -> None:
-    library, arguments = emulator.default_library(), operands((201, 8, 512, 512))
+    library, arguments = emulator.default_library(), operands((41, 4, 256, 256))
     with library.driver(1):
         gradients = library.backward(*arguments)
         assert family_of_last_run() == "sm80"
