@@ -1,5 +1,9 @@
 """A different dense layer at every time step, in one CUDA launch."""
 
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from . import export, reference
 from ._version import __version__
 from .config import show_config
@@ -7,6 +11,9 @@ from .functional import per_step_dense
 from .kernels import use_kernel
 from .module import PerStepDense
 from .plan import Plan, explain
+
+if TYPE_CHECKING:
+    from . import distributed as distributed
 
 __all__ = [
     "PerStepDense",
@@ -19,3 +26,9 @@ __all__ = [
     "show_config",
     "use_kernel",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "distributed":  # when first asked for: it imports all of torch.distributed.tensor
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,11 +6,15 @@ function, the op or the reference meets it first.
 
 from __future__ import annotations
 
-from typing import Final, get_args
+import sys
+from typing import TYPE_CHECKING, Final, TypeGuard, get_args
 
 import torch
 
 from ._types import Activation
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 SUPPORTED_DTYPES: Final = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 ACTIVATIONS: Final[tuple[str, ...]] = get_args(Activation)
@@ -52,8 +56,8 @@ def check_is_dense_tensor(name: str, value: object) -> None:
         raise ValueError(f"per_step_dense: {name} must be a dense tensor; got layout {layout}")
 
 
-def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    """Raises unless x is (*, T, I), weight (T, I, O), bias (T, O), of one dtype and device."""
+def check_are_alike(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises TypeError or ValueError unless all have one dtype and one device."""
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is None:
             continue
@@ -67,6 +71,10 @@ def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
                 f"per_step_dense: {name} must be on the device of x, {x.device}; "
                 f"got {tensor.device}"
             )
+
+
+def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises ValueError unless x is (*, T, I), weight (T, I, O) and bias (T, O)."""
     if x.dim() < 2:
         raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
     steps, in_features = x.shape[-2:]
@@ -86,6 +94,14 @@ def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
         raise ValueError(
             f"per_step_dense: bias must be (T, O) = ({steps}, {weight.size(2)}); got {_shape(bias)}"
         )
+
+
+def is_dtensor(value: object) -> TypeGuard[DTensor]:
+    """Whether it is one, without importing torch.distributed.tensor, which takes a while."""
+    if type(value) in (torch.Tensor, torch.nn.Parameter):
+        return False
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, module.DTensor)
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from torch import Tensor
 
 from . import _ops, reference
-from ._checks import ACTIVATIONS, check_activation, check_are_dense_tensors
+from ._checks import ACTIVATIONS, check_activation, check_are_dense_tensors, is_dtensor
 from ._types import Activation
 from .kernels import in_force
 
@@ -63,6 +63,8 @@ def per_step_dense(
         >>> per_step_dense(x, weight, bias, activation="relu").shape
         torch.Size([32, 10, 8])
     """
+    if type(x) is not Tensor and is_dtensor(x):  # the first spares a tiny call the second
+        return _on_dtensors(x, weight, bias, activation)
     if not _ops.has_cuda_kernels and isinstance(x, Tensor) and x.is_cuda:
         _warn_that_cuda_runs_without_kernels()
     if _ops.forward is None:
@@ -78,7 +80,17 @@ def per_step_dense(
     # torch's words, is said here in this package's.
     check_activation(activation)
     check_are_dense_tensors(x, weight, bias)
+    if is_dtensor(weight) or is_dtensor(bias):
+        return _on_dtensors(x, weight, bias, activation)
     raise refusal
+
+
+def _on_dtensors(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation | None
+) -> Tensor:
+    from .distributed import _call  # which imports much that nobody else needs
+
+    return _call.per_step_dense(x, weight, bias, activation, in_force.name)
 
 
 @cache  # once a process, wherever the calls come from

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ._checks import SUPPORTED_DTYPES, check_activation, check_is_dense_tensor
+from ._checks import SUPPORTED_DTYPES, check_activation, check_is_dense_tensor, is_dtensor
 from ._types import Activation
 from .functional import per_step_dense
 
@@ -142,7 +142,8 @@ class PerStepDense(nn.Module):
             ``layer(x)[..., t, :]`` where ``x_t`` is ``x[..., t, :]``.
 
         Raises:
-            ValueError: there is no such step; a shape or device that does not fit.
+            ValueError: there is no such step; a shape or device that does not fit; parameters that
+                are sharded over the steps, which would have to be gathered.
             TypeError: ``t`` is of another type; ``x_t`` is no tensor or has another dtype than the
                 parameters.
 
@@ -152,6 +153,7 @@ class PerStepDense(nn.Module):
             True
         """
         check_is_dense_tensor("x_t", x_t)
+        self._check_has_all_steps("step")
         index, steps = _checked_steps_of(t, self._steps_shape())
         bias = None if self.bias is None else self.bias[index]
         if steps is None:
@@ -226,7 +228,7 @@ class PerStepDense(nn.Module):
             the layer's dtype, device and ``requires_grad``.
 
         Raises:
-            ValueError: the layer has an activation.
+            ValueError: the layer has an activation, or is sharded over the steps.
 
         Example:
             >>> PerStepDense(10, 4, 8).to_linears()
@@ -240,6 +242,7 @@ class PerStepDense(nn.Module):
                 "(set it to None and apply it after each nn.Linear); "
                 f"got {self.activation!r}"
             )
+        self._check_has_all_steps("to_linears")
         weights = self.weight.flatten(0, -3)  # (T, I, O)
         biases = None if self.bias is None else self.bias.flatten(0, -2)  # (T, O)
         linears = nn.ModuleList()
@@ -253,6 +256,19 @@ class PerStepDense(nn.Module):
 
     def _steps_shape(self) -> tuple[int, ...]:
         return (self.steps,) if isinstance(self.steps, int) else self.steps
+
+    def _check_has_all_steps(self, method: str) -> None:
+        weight: Tensor = self.weight
+        if not is_dtensor(weight):
+            return
+        of_features = weight.ndim - 2
+        if any(getattr(each, "dim", of_features) < of_features for each in weight.placements):
+            raise ValueError(
+                f"per_step_dense: {method} needs a weight that is not sharded over the steps, for "
+                "nothing is gathered silently (weight.full_tensor() gathers; in a layer under "
+                "fully_shard, torch.distributed.fsdp.register_fsdp_forward_method does); "
+                f"got {weight.placements}"
+            )
 
 
 def _check_ends_with(name: str, tensor: Tensor, expected: tuple[int, ...], in_words: str) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from . import _ops
-from ._checks import check_activation, check_are_dense_tensors, check_shapes
+from ._checks import (
+    check_activation,
+    check_are_alike,
+    check_are_dense_tensors,
+    check_shapes,
+    is_dtensor,
+)
 from ._types import Activation
 from .kernels import in_force
 
@@ -159,6 +165,12 @@ def explain(
     """
     check_activation(activation)
     check_are_dense_tensors(x, weight, bias)
+    for name, tensor in (("x", x), ("weight", weight), ("bias", bias)):
+        if is_dtensor(tensor):
+            raise ValueError(
+                f"per_step_dense: {name} must be what one process computes with, a plain tensor "
+                f"({name}.to_local() is one); got a DTensor"
+            )
     if arch is not None and not isinstance(arch, str):
         raise TypeError(
             f"per_step_dense: arch must be None or a str such as 'sm_90'; got {type(arch).__name__}"
@@ -182,6 +194,7 @@ def _reference_plan(x: Tensor, weight: Tensor, bias: Tensor | None, arch: str | 
             "per_step_dense: arch needs the compiled module, which is missing "
             f"({_ops.missing_reason}); got {arch!r}"
         )
+    check_are_alike(x, weight, bias)
     check_shapes(x, weight, bias)
     outputs = x.numel() // max(x.size(-1), 1) * weight.size(2)
     flops = 2 * outputs * x.size(-1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._checks import check_activation, check_are_dense_tensors, check_shapes
+from ._checks import check_activation, check_are_alike, check_are_dense_tensors, check_shapes
 from ._types import Activation
 
 _ACTIVATION_FUNCTIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
@@ -45,13 +45,19 @@ def per_step_dense(
     if _is_autocast_on(x.device.type):
         x, weight = _autocast(x), _autocast(weight)
         bias = None if bias is None else _autocast(bias)
+    check_are_alike(x, weight, bias)
     check_shapes(x, weight, bias)
 
     y = torch.einsum("...ti,tio->...to", x, weight)
     if bias is not None:
         y = y + bias
     y = y.contiguous()  # before the activation: torch rounds its derivatives otherwise elsewhere
-    return y if activation is None else _ACTIVATION_FUNCTIONS[activation](y)
+    return y if activation is None else activate(y, activation)
+
+
+def activate(z: Tensor, activation: Activation) -> Tensor:
+    """The activation by itself, of any shape."""
+    return _ACTIVATION_FUNCTIONS[activation](z)
 
 
 def _is_autocast_on(device_type: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
+from worlds import World
 
 # What cuBLAS wants before torch.use_deterministic_algorithms lets it run.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -72,3 +74,30 @@ def hopper(gpu: torch.device) -> torch.device:
 def same_random_numbers() -> None:
     """Every test draws from the same seed, whichever tests ran before it."""
     torch.manual_seed(20)
+
+
+@pytest.fixture(scope="session")
+def two() -> Iterator[World]:
+    """Two processes with gloo between them."""
+    yield from world_of(2)
+
+
+@pytest.fixture(scope="session")
+def four() -> Iterator[World]:
+    """Four such processes."""
+    yield from world_of(4)
+
+
+@pytest.fixture(params=["two", "four"])
+def world(request: pytest.FixtureRequest) -> World:
+    """Each of these, one test each."""
+    world: World = request.getfixturevalue(request.param)
+    return world
+
+
+def world_of(size: int) -> Iterator[World]:
+    if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
+        pytest.skip("needs torch.distributed with gloo")
+    world = World(size)
+    yield world
+    world.stop()
