@@ -299,7 +299,8 @@ def compiled(dim: str, activation: str | None) -> None:
     place = OF_INPUT[dim]
     local = part(x, place).clone().requires_grad_()
     torch._dynamo.reset()  # or else the sizes of the test before would make these symbolic
-    y = torch.compile(layer, backend="aot_eager", fullgraph=True)(local)
+    # Inside a model, as it is used: of what is itself compiled, hooks are graphs of their own.
+    y = torch.compile(nn.Sequential(layer), backend="aot_eager", fullgraph=True)(local)
     expected = parallelize(copy.deepcopy(whole), mesh_of(2), dim)(part(x, place))
     torch.testing.assert_close(y, expected)
     y.sum().backward()

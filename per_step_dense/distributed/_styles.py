@@ -120,12 +120,13 @@ class _LayerParallel(ParallelStyle):
                 f"{self.sharded}, for nothing is gathered silently: redistribute it first, or name "
                 f"its placement in input_layouts; got {x.placements[0]}"
             )
-        return (x.redistribute(placements=[wanted]),)
+        return (x if x.placements[0] == wanted else x.redistribute(placements=[wanted]),)
 
     def _prepare_output(self, module: nn.Module, output: DTensor, _: DeviceMesh) -> Tensor:
         assert isinstance(module, PerStepDense)
         layout = _of_rank(self.output_layouts or self.layout(module).output, output)
-        output = output.redistribute(placements=[layout])
+        if output.placements[0] != layout:
+            output = output.redistribute(placements=[layout])
         return output.to_local() if self.use_local_output else output
 
 
