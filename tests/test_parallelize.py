@@ -12,9 +12,10 @@ from torch import nn
 from torch.distributed import tensor as dtensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.parallel import parallelize_module
-from worlds import World, collectives, mesh_of
+from worlds import World, mesh_of
 
 import per_step_dense as psd
+from bench.collectives import Collectives
 from per_step_dense.distributed import InParallel, OutParallel, StepsParallel, parallelize
 
 T, I, O = 8, 4, 12  # noqa: E741
@@ -57,9 +58,9 @@ def layer_and_part(
     of_input = of_steps if dim == "steps" else OF_INPUT[dim]
     of_output = {"steps": of_steps, "out": Shard(-1), "in": Replicate()}[dim]
     x_part = part(x.detach(), of_input).clone().requires_grad_()
-    with collectives() as in_forward:
+    with Collectives() as in_forward:
         result = layer(x_part)
-    with collectives() as in_backward:
+    with Collectives() as in_backward:
         result.backward(part(dy, of_output))
 
     exact = {"rtol": 0, "atol": 0}
@@ -70,7 +71,7 @@ def layer_and_part(
         assert parameter.to_local().numel() < parameter.numel() or (dim, name) == ("in", "bias")
         gradient = whole.get_parameter(name).grad
         torch.testing.assert_close(parameter.grad.full_tensor(), gradient, **exact)
-    return in_forward, in_backward, repr(layer)
+    return in_forward.counts, in_backward.counts, repr(layer)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def towers(use_local_output: bool) -> dict[str, int]:
     styles = {"0": OutParallel(use_local_output=use_local_output), "1": InParallel()}
     parallelize_module(model, mesh_of(torch.distributed.get_world_size()), styles)
     x_same = x.detach().clone().requires_grad_()
-    with collectives() as counted:
+    with Collectives() as counted:
         result = model(x_same)
         result.sum().backward()
     exact = {"rtol": 0, "atol": 0}
@@ -113,7 +114,7 @@ def towers(use_local_output: bool) -> dict[str, int]:
     torch.testing.assert_close(x_same.grad, x.grad, **exact)
     for sharded, parameter in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(sharded.grad.full_tensor(), parameter.grad, **exact)
-    return counted
+    return counted.counts
 
 
 @pytest.mark.parametrize("use_local_output", [True, False], ids=["plain", "DTensor"])
@@ -134,21 +135,21 @@ def layouts(
         output_layouts=output_layouts,
         use_local_output=False,
     )
-    with collectives() as counted:
+    with Collectives() as counted:
         y = layer(part(x, input_layouts))
         y.to_local()
     torch.testing.assert_close(y.full_tensor(), whole(x), rtol=0, atol=0)
-    return counted, str(y.placements)
+    return counted.counts, str(y.placements)
 
 
 @pytest.mark.parametrize(
     ("dim", "input_layouts", "output_layouts", "activation", "counted"),
     [
         ("steps", Replicate(), Shard(1), "relu", {}),
-        ("steps", Replicate(), Replicate(), None, {"all_gather_into_tensor": 1}),
+        ("steps", Replicate(), Replicate(), None, {"all_gather": 1}),
         ("steps", Shard(0), Shard(0), None, "all to all, twice"),
-        ("out", Shard(0), Shard(2), None, {"all_gather_into_tensor": 1}),
-        ("in", Replicate(), Shard(0), None, {"reduce_scatter_tensor": 1}),
+        ("out", Shard(0), Shard(2), None, {"all_gather": 1}),
+        ("in", Replicate(), Shard(0), None, {"reduce_scatter": 1}),
         ("in", Replicate(), Shard(0), "relu", {"all_reduce": 1}),
     ],
 )
@@ -156,7 +157,7 @@ def test_layouts_that_are_asked_for(
     two: World, dim: str, input_layouts: Any, output_layouts: Any, activation: Any, counted: Any
 ) -> None:
     if isinstance(counted, str):  # gloo has no all-to-all of tensors, and DTensor gathers instead
-        counted = {"all_gather_into_tensor": 2}
+        counted = {"all_gather": 2}
     for got, placements in two.run(layouts, dim, input_layouts, output_layouts, activation):
         assert got == counted
         assert placements == str((output_layouts,))
@@ -174,9 +175,9 @@ def dtensor_inputs() -> list[str]:
         dtensor.distribute_tensor(x, mesh_of(2, names=("other",)), [Shard(1)]),
         x,  # of T steps, where this process has half of them
     ):
-        with collectives() as counted, pytest.raises(ValueError) as error:
+        with Collectives() as counted, pytest.raises(ValueError) as error:
             layer(wrong)
-        assert counted == {}
+        assert counted.counts == {}
         texts.append(str(error.value))
     with pytest.raises(ValueError) as error:
         layer(input=x)
@@ -326,13 +327,13 @@ def methods(dim: str) -> list[str]:
     x_t = torch.randn(3, I)
     everywhere = dtensor.distribute_tensor(x_t, mesh, [Replicate()])
     texts = []
-    with collectives() as counted:
+    with Collectives() as counted:
         for method, arguments in ((layer.step, (everywhere, 5)), (layer.to_linears, ())):
             try:
                 method(*arguments)
             except ValueError as error:
                 texts.append(str(error))
-    assert counted == {}
+    assert counted.counts == {}
     if dim != "steps":
         torch.testing.assert_close(layer.step(everywhere, 5).full_tensor(), whole.step(x_t, 5))
         assert torch.equal(layer.to_linears()[5].weight.full_tensor(), whole.weight[5].t())

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from worlds import World, collectives, mesh_of
+from worlds import World, mesh_of
 
 import per_step_dense as psd
+from bench.collectives import Collectives
 from per_step_dense import _ops
 
 distributed = pytest.importorskip("torch.distributed.tensor")
@@ -67,12 +68,12 @@ def forward_and_backward(
     mesh = mesh_of(*mesh_sizes)
     places = [[PLACEMENTS[name][k] for name in over] for k in range(4)]
     shards = placed(tensors, mesh, places[:3])
-    with collectives() as in_forward:
+    with Collectives() as in_forward:
         result = psd.per_step_dense(*shards, activation=activation)
     gradient = distributed.distribute_tensor(
         dy, mesh, [Replicate() if p.is_partial() else p for p in result.placements]
     )
-    with collectives() as in_backward:
+    with Collectives() as in_backward:
         result.backward(gradient)
 
     tolerance = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-5, "atol": 1e-5}
@@ -80,7 +81,7 @@ def forward_and_backward(
     for shard, tensor in zip(shards, tensors, strict=True):
         assert shard.grad.shape == shard.shape
         torch.testing.assert_close(shard.grad.full_tensor(), tensor.grad, **tolerance)
-    return in_forward, in_backward, str(result.placements)
+    return in_forward.counts, in_backward.counts, str(result.placements)
 
 
 @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no_bias"])
@@ -118,10 +119,10 @@ def replicated_x(over: str) -> tuple[dict[str, int], str]:
     tensors, mesh = arguments(EVEN), mesh_of(2)
     _, weight, bias, _ = PLACEMENTS[over]
     shards = placed(tensors, mesh, [[Replicate()], [weight], [bias]])
-    with collectives() as counted:
+    with Collectives() as counted:
         y = psd.per_step_dense(*shards)
     torch.testing.assert_close(y.full_tensor(), psd.per_step_dense(*tensors), rtol=0, atol=0)
-    return counted, str(y.placements)
+    return counted.counts, str(y.placements)
 
 
 @pytest.mark.parametrize("over", ["steps", "out", "in"])
@@ -135,11 +136,11 @@ def terms_of_a_sum() -> dict[str, int]:
     tensors, mesh = arguments(EVEN), mesh_of(2)
     x, weight, bias = placed(tensors, mesh, [[Replicate()]] * 3)
     x = DTensor.from_local(tensors[0].detach() * 2 - 1, mesh, [Partial()])  # 2 x - 1, twice
-    with collectives() as counted:
+    with Collectives() as counted:
         y = psd.per_step_dense(x, weight, bias)
     expected = psd.per_step_dense(tensors[0] * 4 - 2, *tensors[1:])
     torch.testing.assert_close(y.full_tensor(), expected, rtol=0, atol=0)
-    return counted
+    return counted.counts
 
 
 def test_terms_of_a_sum_stay_terms(two: World) -> None:
@@ -195,14 +196,14 @@ def partial_gradient() -> dict[str, int]:
     """Of a sum over processes, each of which has a part of dy."""
     tensors, mesh = arguments(EVEN), mesh_of(2)
     x, weight, bias = placed(tensors, mesh, [[Replicate()]] * 3)
-    with collectives() as counted:
+    with Collectives() as counted:
         y = psd.per_step_dense(x, weight, bias, activation="relu")
         y.backward(DTensor.from_local(torch.ones(y.shape), mesh, [Partial()]))
     z = psd.per_step_dense(*tensors, activation="relu")
     z.backward(torch.full_like(z, 2.0))
     for shard, tensor in zip((x, weight, bias), tensors, strict=True):
         torch.testing.assert_close(shard.grad.full_tensor(), tensor.grad, rtol=0, atol=0)
-    return counted
+    return counted.counts
 
 
 @needs_compiled_module
@@ -234,9 +235,9 @@ def refusal(over: list[Any], options: dict[str, Any]) -> str:
         x = DTensor.from_local(tensors[0].detach(), mesh, over[:1])
     else:
         (x,) = placed(tensors[:1], mesh, [over[:1]])
-    with collectives() as counted, pytest.raises(ValueError) as error:
+    with Collectives() as counted, pytest.raises(ValueError) as error:
         psd.per_step_dense(x, weight, bias, activation=options.get("activation"))
-    assert counted == {}
+    assert counted.counts == {}
     return str(error.value)
 
 

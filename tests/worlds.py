@@ -12,8 +12,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,6 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.tensor.debug import CommDebugMode
 
 TIMEOUT_S: Final = 120
 TIMEOUT_AFTER_A_FAILURE_S: Final = 2  # the others may wait for the one that failed
@@ -102,16 +100,6 @@ def mesh_of(*sizes: int, names: tuple[str, ...] | None = None) -> DeviceMesh:
     return init_device_mesh(
         "cpu", sizes, mesh_dim_names=names or tuple(f"d{k}" for k in range(len(sizes)))
     )
-
-
-@contextmanager
-def collectives() -> Iterator[dict[str, int]]:
-    """Counts what is communicated inside, by the collective's name."""
-    counts: dict[str, int] = {}
-    with CommDebugMode() as mode:
-        yield counts
-    for op, count in mode.get_comm_counts().items():
-        counts[str(op).rpartition(".")[2].strip("_")] = count
 
 
 def _serve(rank: int, size: int, store: Path, connection: Connection) -> None:
