@@ -61,8 +61,19 @@ def torchrun(
 def finished(folder: Path, processes: int, *arguments: str) -> str:
     with torchrun(folder, processes, *arguments) as process:
         out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        check_that_it_ended(process, out, err)
         return out
+
+
+def check_that_it_ended(process: subprocess.Popen[str], out: str, err: str) -> None:
+    """Through all that it had to do.
+
+    What follows is torch's: a process of torch 2.13 that does no more than make Gloo groups
+    and one collective aborts, every now and then, as it exits.
+    """
+    assert out.endswith("done; the noise alone has 0.010000\n"), err
+    aborted = "terminate called without an active exception" in err
+    assert process.returncode == 0 or aborted, err
 
 
 def losses_of(printed: str) -> dict[int, float]:
@@ -140,7 +151,7 @@ def test_torchrun_restarts_it(uninterrupted: dict[int, float], tmp_path: Path) -
     with torchrun(tmp_path, 2, f"--iterations={ITERATIONS}", max_restarts=1) as process:
         before = kill_one_after(process, 700)
         after, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        check_that_it_ended(process, after, err)
     starts = re.findall(r"^from iteration (\d+)", "".join(before) + after, re.M)
     assert len(starts) == 2 and int(starts[1]) > 700 - INTERVAL
     assert losses_of(after)[ITERATIONS] == pytest.approx(uninterrupted[ITERATIONS], abs=2e-6)

@@ -104,6 +104,8 @@ def mesh_of(*sizes: int, names: tuple[str, ...] | None = None) -> DeviceMesh:
 
 def _serve(rank: int, size: int, store: Path, connection: Connection) -> None:
     warnings.simplefilter("error")
+    # Of a sharded layer's output, DTensor.to_local() is a view, as of torch's own styles.
+    warnings.filterwarnings("ignore", r"FSDP2-wrapped module .* returned a view tensor")
     # torch.compile's own doings.
     warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf")
     warnings.filterwarnings("ignore", r".* should not be instantiated", DeprecationWarning)
