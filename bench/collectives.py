@@ -59,6 +59,14 @@ class Collectives(TorchDispatchMode):
         """How often, by the kind."""
         return dict(Counter(each.kind for each in self.noted))
 
+    @property
+    def payload_bytes(self) -> dict[str, int]:
+        """Of all together, by the kind."""
+        found: dict[str, int] = {}
+        for each in self.noted:
+            found[each.kind] = found.get(each.kind, 0) + each.payload_bytes
+        return found
+
     def __torch_dispatch__(
         self,
         func: Any,

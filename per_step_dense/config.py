@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import _ops
 from ._version import __version__
-from .kernels import in_force
+from .kernels import in_force, use_kernel
 from .plan import explain
 
 _ATEN: Final = "aten (batched products of ATen)"
@@ -83,7 +83,8 @@ def _on_cpu() -> str:
     if _ops.compiled is None:
         return _REFERENCE
     one = torch.ones(1, 1, 1, device="cpu")
-    kernel = explain(one, one).kernel
+    with use_kernel("auto"):  # whatever is in force, which may be for GPUs only
+        kernel = explain(one, one).kernel
     return _ATEN if kernel == "aten" else f"{kernel} for float32, else {_ATEN}"
 
 

@@ -90,6 +90,14 @@ def test_kernel_in_force() -> None:
         assert kernel_name(x, weight) == "reference (cpu)"
 
 
+@pytest.mark.skipif(not _ops.has_cuda_kernels, reason="needs a family that refuses the CPU")
+def test_a_kernel_in_force_that_refuses_the_cpu() -> None:
+    expected = facts(psd.show_config())
+    with psd.use_kernel("simt"):
+        told = facts(psd.show_config())
+    assert told == {**expected, "kernel in force": "simt"}
+
+
 def test_info_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     assert capsys.readouterr().out.rstrip("\n") == psd.show_config()

@@ -27,6 +27,7 @@ def test_examples_print_what_their_comments_say(page: Path) -> None:
 def test_every_surface_has_a_page_with_examples() -> None:
     found = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
     surfaces = ["module", "compile", "export", "autocast", "func", "graphs", "streaming", "kernels"]
+    surfaces.append("distributed")
     assert found >= {"index", "install", "migration", *(f"guide/{name}" for name in surfaces)}
 
 

@@ -191,3 +191,33 @@ def test_a_module_with_kernels_does_not_warn(device: torch.device) -> None:
         prelude="",
     )
     assert printed == ""
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_sharded_layers_work_through_torch_s_own_rules() -> None:
+    printed = run(
+        """
+        import copy
+        import torch.distributed as dist
+        from torch.distributed.device_mesh import init_device_mesh
+
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        mesh, x = init_device_mesh("cpu", (1,)), torch.randn(3, 4, 5)
+        for dim in ("steps", "out", "in"):
+            whole = psd.PerStepDense(4, 5, 6, activation="gelu")
+            layer = psd.distributed.parallelize(copy.deepcopy(whole), mesh, dim)
+            y = layer(x)
+            torch.testing.assert_close(y, whole(x))
+            y.sum().backward()
+            whole(x).sum().backward()
+            torch.testing.assert_close(layer.weight.grad.full_tensor(), whole.weight.grad)
+        try:
+            psd.per_step_dense(layer.weight[0], layer.weight, layer.bias)
+        except ValueError as error:
+            print(error)
+        dist.destroy_process_group()
+        """
+    )
+    assert printed == (
+        "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = 5; got (4, 5, 6)\n"
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -348,3 +351,22 @@ def test_single_steps_of_a_sharded_layer(two: World, dim: str) -> None:
         assert len(texts) == (2 if dim == "steps" else 0)
         for method, text in zip(("step", "to_linears"), texts, strict=False):
             assert text.startswith(f"per_step_dense: {method} needs a weight that is not sharded")
+
+
+def test_nothing_is_imported_before_it_is_needed() -> None:
+    script = """
+import sys, torch, per_step_dense as psd
+psd.PerStepDense(4, 5, 6)(torch.randn(3, 4, 5))
+assert "torch.distributed.tensor" not in sys.modules
+assert callable(psd.distributed.parallelize)
+assert "torch.distributed.tensor" in sys.modules
+try:
+    psd.distribution
+except AttributeError as error:
+    print(error)
+"""
+    root = Path(psd.__file__).parents[1]
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert printed.stdout == "module 'per_step_dense' has no attribute 'distribution'\n"
