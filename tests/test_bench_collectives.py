@@ -1,0 +1,53 @@
+"""Are collectives noted, whoever issues them, with what they carry?"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch.distributed._functional_collectives import all_gather_tensor, all_reduce
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from worlds import World, mesh_of
+
+from bench.collectives import Collectives
+
+
+def of_every_kind() -> list[tuple[str, int]]:
+    part, whole = torch.ones(6), torch.ones(12)
+    with Collectives() as seen:
+        dist.all_reduce(part)
+        dist.all_gather_into_tensor(whole, part)
+        dist.reduce_scatter_tensor(part, whole)
+        dist.all_gather([torch.empty(6), torch.empty(6)], part)
+        dist.broadcast(part, 0)
+        dist.barrier()
+        all_reduce(part, "sum", dist.group.WORLD).sum()
+        all_gather_tensor(part, 0, dist.group.WORLD).sum()
+    assert seen.counts == {"all_reduce": 2, "all_gather": 3, "reduce_scatter": 1, "broadcast": 1}
+    assert seen.payload_bytes["all_gather"] == 3 * 48
+    return [tuple(each) for each in seen.noted]
+
+
+def test_their_kinds_and_bytes(two: World) -> None:
+    expected = [
+        ("all_reduce", 24),
+        ("all_gather", 48),
+        ("reduce_scatter", 48),
+        ("all_gather", 48),
+        ("broadcast", 24),
+        ("all_reduce", 24),
+        ("all_gather", 48),
+    ]
+    assert two.run(of_every_kind) == [expected] * 2
+
+
+def inside_an_op() -> dict[str, int]:
+    mesh, values = mesh_of(2), torch.randn(4, 6)
+    rows, whole = (distribute_tensor(values, mesh, [place]) for place in (Shard(0), Replicate()))
+    with Collectives() as seen:
+        torch.linalg.svdvals(rows)  # DTensor gathers what it is to be of
+        whole.sum()
+    return seen.payload_bytes
+
+
+def test_those_that_dtensor_issues_by_itself(two: World) -> None:
+    assert two.run(inside_an_op) == [{"all_gather": 96}] * 2
