@@ -11,7 +11,8 @@ is ``Replicate()``:
     in              Shard(-1)     Shard(1)           Partial()     Partial()
     a sum's terms   Partial()     R                  Partial()     Partial()
 
-None communicates. The last two have no activation, which would be one of partial sums.
+None communicates. The last two have no activation, which would be one of partial sums; of a whole
+bias DTensor gives each process its n-th part.
 """
 
 from __future__ import annotations
@@ -104,11 +105,11 @@ def check_is_not_moved(x: Any, weight: Any, bias: Any, *, has_activation: bool) 
             for rule in rules
         ):
             continue
-        name = mesh.mesh_dim_names[dim] if mesh.mesh_dim_names else dim
+        where = mesh.mesh_dim_names[dim] if mesh.mesh_dim_names else dim
         expected = _expected(rules, weight.placements[dim], has_activation)
         got = ", ".join(f"{name} {tensor.placements[dim]}" for name, tensor in given.items())
         raise ValueError(
-            f"per_step_dense: {expected} on mesh dimension {name} of {parts} processes, for "
+            f"per_step_dense: {expected} on mesh dimension {where} of {parts} processes, for "
             f"nothing is gathered silently: redistribute it first; got {got}"
         )
 
