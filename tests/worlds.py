@@ -104,6 +104,8 @@ def mesh_of(*sizes: int, names: tuple[str, ...] | None = None) -> DeviceMesh:
 
 def _serve(rank: int, size: int, store: Path, connection: Connection) -> None:
     warnings.simplefilter("error")
+    # torch.distributed.checkpoint's own, in torch 2.10.
+    warnings.filterwarnings("ignore", "TypedStorage is deprecated")
     # Of a sharded layer's output, DTensor.to_local() is a view, as of torch's own styles.
     warnings.filterwarnings("ignore", r"FSDP2-wrapped module .* returned a view tensor")
     # torch.compile's own doings.
