@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-from torch.distributed._functional_collectives import all_gather_tensor, all_reduce
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from worlds import World, mesh_of
 
 from bench.collectives import Collectives
 
+# From torch 2.13 on the older names warn.
+all_gather_single = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+reduce_scatter_single = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
 
 def of_every_kind() -> list[tuple[str, int]]:
     part, whole = torch.ones(6), torch.ones(12)
+    functional, world = torch.ops._c10d_functional, dist.group.WORLD.group_name
     with Collectives() as seen:
         dist.all_reduce(part)
-        dist.all_gather_into_tensor(whole, part)
-        dist.reduce_scatter_tensor(part, whole)
+        all_gather_single(whole, part)
+        reduce_scatter_single(part, whole)
         dist.all_gather([torch.empty(6), torch.empty(6)], part)
         dist.broadcast(part, 0)
         dist.barrier()
-        all_reduce(part, "sum", dist.group.WORLD).sum()
-        all_gather_tensor(part, 0, dist.group.WORLD).sum()
+        functional.wait_tensor(functional.all_reduce(part, "sum", world))
+        functional.wait_tensor(functional.all_gather_into_tensor(part, 2, world))
     assert seen.counts == {"all_reduce": 2, "all_gather": 3, "reduce_scatter": 1, "broadcast": 1}
     assert seen.payload_bytes["all_gather"] == 3 * 48
     return [tuple(each) for each in seen.noted]
