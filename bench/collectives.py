@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -62,10 +62,7 @@ class Collectives(TorchDispatchMode):
     @property
     def payload_bytes(self) -> dict[str, int]:
         """Of all together, by the kind."""
-        found: dict[str, int] = {}
-        for each in self.noted:
-            found[each.kind] = found.get(each.kind, 0) + each.payload_bytes
-        return found
+        return payload_by_kind(self.noted)
 
     def __torch_dispatch__(
         self,
@@ -76,11 +73,21 @@ class Collectives(TorchDispatchMode):
     ) -> Any:
         if any(issubclass(kind, DTensor) for kind in types):
             return NotImplemented  # what becomes of it comes by again
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
         kind = kind_of(func)
         if kind is not None:
-            self.noted.append(Collective(kind, max(map(_bytes_of, (*args, result)))))
+            payload = max(map(_bytes_of, (*args, *kwargs.values(), result)))
+            self.noted.append(Collective(kind, payload))
         return result
+
+
+def payload_by_kind(collectives: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Sums of payload bytes, of pairs of those with the collective's kind."""
+    found: Counter[str] = Counter()
+    for kind, payload_bytes in collectives:
+        found[kind] += payload_bytes
+    return dict(found)
 
 
 def kind_of(op: Callable[..., Any]) -> str | None:

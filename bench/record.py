@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -249,25 +249,34 @@ class RecordError(ValueError):
     """A file that is not a record of this schema; the text is for people."""
 
 
+AnyRecord = TypeVar("AnyRecord", bound=Strict)
+
+
 def read(path: Path) -> Record:
-    """A record from its file.
+    """A record of the bench from its file; raises as ``read_as``."""
+    return read_as(Record, path)
+
+
+def read_as(kind: type[AnyRecord], path: Path) -> AnyRecord:
+    """A record of this kind, which has a ``schema_version``.
 
     Raises:
         RecordError: where there is no such file, or it is not a record of this schema.
     """
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
+        schema = kind.model_fields["schema_version"].default
         raise RecordError(
-            f"{path} is not a record of schema {SCHEMA_VERSION}: {where}: {first['msg']}"
+            f"{path} is not a record of schema {schema}: {where}: {first['msg']}"
         ) from None
 
 
-def write(record: Record, path: Path) -> None:
+def write(record: Strict, path: Path) -> None:
     """Replaces the file at once: a run that is cut leaves the last whole record."""
     draft = path.with_name(f"{path.name}.part")
     draft.write_text(record.model_dump_json(indent=1) + "\n")

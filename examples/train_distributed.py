@@ -13,7 +13,8 @@ of processes, and ends with the same weights: what it draws depends on the itera
 --max-restarts 3, torchrun starts it again by itself.
 
 On GPUs it runs over NCCL, on CPUs over Gloo, which torchrun can only start again where
-TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (or else Gloo finds the addresses of the dead).
+TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 (or else Gloo finds the addresses of the dead). Torch's Gloo
+groups may abort a process while it exits: what it had to do is done by then, and saved.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def train(arguments: argparse.Namespace, mesh: DeviceMesh) -> None:
             speed = arguments.batch * (training.iteration - since) / seconds
             report(f"iteration {training.iteration}: loss {total:.6f}, {speed:.0f} windows/s")
             since, started = training.iteration, time.perf_counter()
-        if training.iteration % arguments.checkpoint_every == 0:
+        is_last = training.iteration == arguments.iterations
+        if is_last or training.iteration % arguments.checkpoint_every == 0:
             save(training, arguments.checkpoints)
     report(f"done; the noise alone has {NOISE**2:.6f}")
 
@@ -191,8 +193,13 @@ def main() -> None:
     dist.init_process_group()  # NCCL for CUDA tensors, Gloo for the CPU's
     try:
         processes, shared = dist.get_world_size(), arguments.data_parallel
-        if processes % shared or arguments.batch % shared:
-            parser.error(f"--data-parallel {shared} must divide {processes} processes and --batch")
+        if shared < 1 or processes % shared or arguments.batch % shared:
+            parser.error(
+                f"--data-parallel {shared} must divide {processes} processes and "
+                f"--batch {arguments.batch}"
+            )
+        if arguments.window + arguments.horizon > LENGTH:
+            parser.error(f"--window and --horizon must have at most {LENGTH} values together")
         sizes = (shared, processes // shared)
         train(arguments, init_device_mesh(device, sizes, mesh_dim_names=("data", "steps")))
     finally:

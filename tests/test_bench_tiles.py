@@ -11,11 +11,11 @@ import torch
 pytest.importorskip("pydantic", reason="needs the bench extra: pip install '.[bench]'")
 
 from bench.cases import Case
-from bench.record import Machine, Pass
+from bench.record import Machine, Pass, read_as, write
 from bench.tiles import __main__ as command
 from bench.tiles import measure as measuring
 from bench.tiles.measure import Candidate, measure
-from bench.tiles.record import AUTO, PRODUCTS, Measured, TilesRecord, TilesRow, read, write
+from bench.tiles.record import AUTO, PRODUCTS, Measured, TilesRecord, TilesRow
 from bench.tiles.table import format_line, format_table, wrong
 from bench.timing import Call, Stopwatch, Turn
 from bench.workload import Inputs, Workload
@@ -99,7 +99,7 @@ def test_wrong_ones_are_told(bad: Measured) -> None:
 def test_record_comes_back(tmp_path: Path) -> None:
     record = TilesRecord(machine=MACHINE, rows=(ROW,))
     write(record, tmp_path / "a.json")
-    assert read(tmp_path / "a.json") == record
+    assert read_as(TilesRecord, tmp_path / "a.json") == record
 
 
 class Counted(Stopwatch):
@@ -152,6 +152,6 @@ def test_needs_a_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def test_document_shows_the_record() -> None:
-    record = read(ROOT / "bench" / "results" / "tiles" / "h200.json")
+    record = read_as(TilesRecord, ROOT / "bench" / "results" / "tiles" / "h200.json")
     text = (ROOT / "docs" / "h200.md").read_text()
     assert command.with_table(text, record) == text

@@ -35,6 +35,7 @@ class World:
         self.size = size
         self._processes: list[Any] = []
         self._connections: list[Connection] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         """What ``function(*args)`` returns on every rank."""
@@ -60,10 +61,13 @@ class World:
         for connection in self._connections:
             connection.close()
         self._processes, self._connections = [], []
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _start(self) -> None:
         _server.set_forkserver_preload(["torch.distributed.tensor.parallel", "per_step_dense"])
-        store = Path(tempfile.mkdtemp(prefix="world")) / "store"
+        self._folder = tempfile.TemporaryDirectory(prefix="world")
+        store = Path(self._folder.name) / "store"
         for rank in range(self.size):
             ours, theirs = _server.Pipe()
             process = _server.Process(

@@ -12,10 +12,10 @@ import torch
 
 from ..generated import begin_marker, replace_between
 from ..machine import describe_machine
+from ..record import read_as, write
 from .count import modelled
-from .model import Mesh
 from .processes import counted_by
-from .record import Counted, ScalingRecord, read, write
+from .record import ScalingRecord
 from .tables import computed_tables, counted_table
 
 PROCESSES: Final = (2, 4)
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.count:
         return count(options.count)
-    record = read(options.show)
+    record = read_as(ScalingRecord, options.show)
     if options.update is None:
         print(counted_table(record), computed_tables(), sep="\n\n")
     else:
@@ -57,15 +57,13 @@ def count(path: Path) -> int:
     machine = describe_machine(torch.device("cpu"))
     rows = [row for processes in PROCESSES for row in counted_by(processes)]
     write(ScalingRecord(machine=machine, rows=tuple(rows)), path)
-    wrong = [row for row in rows if row.payload_bytes != modelled_of(row)]
-    for row in wrong:
-        print(f"{row.strategy}: counted {row.payload_bytes}, modelled {modelled_of(row)}")
-    return 1 if wrong else 0
-
-
-def modelled_of(row: Counted) -> dict[str, int]:
-    """What the model says of a counted row."""
-    return modelled(row.strategy, Mesh(row.data, row.model))
+    is_as_modelled = True
+    for row in rows:
+        model = modelled(row.strategy, row.mesh)
+        if row.payload_bytes != model:
+            is_as_modelled = False
+            print(f"{row.strategy} {row.mesh}: counted {row.payload_bytes}, modelled {model}")
+    return 0 if is_as_modelled else 1
 
 
 if __name__ == "__main__":

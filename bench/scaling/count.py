@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 import per_step_dense as psd
 from per_step_dense.distributed import parallelize
 
-from ..collectives import Collectives
+from ..collectives import Collectives, payload_by_kind
 from .model import STRATEGIES, Layer, Mesh, Strategy, messages_of
 
 LAYER: Final = Layer(batch=8, steps=8, in_features=12, out_features=16)
@@ -35,10 +34,8 @@ def pairs_for(processes: int) -> Iterator[tuple[str, Mesh]]:
 
 def modelled(name: str, mesh: Mesh) -> dict[str, int]:
     """Payload bytes of a training step by the collective's kind, as the model has them."""
-    found: Counter[str] = Counter()
-    for message in messages_of(LAYER, STRATEGIES[name], mesh):
-        found[message.kind] += message.payload_bytes
-    return dict(found)
+    messages = messages_of(LAYER, STRATEGIES[name], mesh)
+    return payload_by_kind((message.kind, message.payload_bytes) for message in messages)
 
 
 def counted(name: str, mesh: Mesh) -> dict[str, int]:

@@ -81,7 +81,7 @@ class Strategy:
     """Whether the layer's neighbours have all steps in every process."""
 
     def suits(self, layer: Layer, mesh: Mesh) -> bool:
-        """Whether the mesh has dimensions for it alone, and divides what it cuts."""
+        """Whether it has a use for the mesh's dimensions, and they divide what it cuts."""
         if (mesh.data > 1 and self.data is None) or (mesh.model > 1 and self.cut is None):
             return False
         sizes = {"steps": layer.steps, "out": layer.out_features, "in": layer.in_features}
@@ -191,7 +191,13 @@ class Cost:
 
 
 def cost(layer: Layer, strategy: Strategy, mesh: Mesh, machine: Machine) -> Cost:
-    """The least that the machine's rates allow, with collectives by rings."""
+    """The least that the machine's rates allow, with collectives by rings.
+
+    Raises:
+        ValueError: the strategy cannot use the mesh, or the mesh does not divide the layer.
+    """
+    if not strategy.suits(layer, mesh):
+        raise ValueError(f"{strategy.name} cannot spread {layer} over {mesh}")
     messages = messages_of(layer, strategy, mesh)
     sent = [_sent_bytes(message, mesh) for message in messages]
     return Cost(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import torch.distributed as dist
 
 from .count import counted, pairs_for
 from .record import Counted
+
+TIMEOUT_S: Final = 300
 
 
 def counted_by(processes: int) -> list[Counted]:
@@ -17,11 +20,14 @@ def counted_by(processes: int) -> list[Counted]:
 
     Raises:
         SystemExit: the processes have not counted the same.
+        multiprocessing.TimeoutError: they did not end.
     """
     context = multiprocessing.get_context("spawn")
-    store = str(Path(tempfile.mkdtemp()) / "store")
-    with context.Pool(processes) as pool:
-        found = pool.starmap(_count, [(rank, processes, store) for rank in range(processes)], 1)
+    with tempfile.TemporaryDirectory() as folder, context.Pool(processes) as pool:
+        store = str(Path(folder) / "store")
+        ranks = [(rank, processes, store) for rank in range(processes)]
+        # One that fails leaves the others waiting for it.
+        found = pool.starmap_async(_count, ranks, 1).get(TIMEOUT_S)
     if any(rows != found[0] for rows in found):
         raise SystemExit("the processes have counted different messages")
     return found[0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal
 
 from ..record import Machine, Strict
+from .model import Mesh
 
 SCHEMA_VERSION: Final = 1
 
@@ -18,6 +18,11 @@ class Counted(Strict):
     model: int
     payload_bytes: dict[str, int]
 
+    @property
+    def mesh(self) -> Mesh:
+        """The two sizes together."""
+        return Mesh(self.data, self.model)
+
 
 class ScalingRecord(Strict):
     """One count of all strategies."""
@@ -25,13 +30,3 @@ class ScalingRecord(Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     machine: Machine
     rows: tuple[Counted, ...] = ()
-
-
-def read(path: Path) -> ScalingRecord:
-    """Raises pydantic's ValidationError where the file is no such record."""
-    return ScalingRecord.model_validate_json(path.read_text())
-
-
-def write(record: ScalingRecord, path: Path) -> None:
-    """As JSON that differs line by line."""
-    path.write_text(record.model_dump_json(indent=1) + "\n")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from .count import LAYER, modelled
-from .model import H200, STRATEGIES, Layer, Mesh, cost
+from .model import H200, STRATEGIES, Layer, Machine, Mesh, cost
 from .record import ScalingRecord
 
 LAYERS: Final = {
@@ -44,11 +44,11 @@ def counted_table(record: ScalingRecord) -> str:
     )
     rows = []
     for row in record.rows:
-        model = modelled(row.strategy, Mesh(row.data, row.model))
+        model = modelled(row.strategy, row.mesh)
         rows.append(
             (
                 row.strategy,
-                f"{row.data}x{row.model}",
+                str(row.mesh),
                 _listed(row.payload_bytes),
                 "the same" if row.payload_bytes == model else _listed(model),
             )
@@ -57,20 +57,32 @@ def counted_table(record: ScalingRecord) -> str:
 
 
 def computed_tables() -> str:
-    """For one, 8 and 64 H200s, a table a layer."""
+    """For one, 8 and 64 H200s, a table a layer, after the rates that they are made of."""
     tables = (f"**{name}** {_shape(layer)}\n\n{_of(layer)}" for name, layer in LAYERS.items())
-    return "\n\n".join(tables)
+    return "\n\n".join((_rates(H200), *tables))
+
+
+def _rates(machine: Machine) -> str:
+    in_gb_per_s = {
+        "NVLink, in each direction": machine.link_bytes_per_s / 1e9,
+        "a network card for each GPU": machine.network_bytes_per_s / 1e9,
+    }
+    links = ", ".join(f"{name} {rate:.0f} GB/s" for name, rate in in_gb_per_s.items())
+    return (
+        f"From data sheets: {machine.name}, {machine.gpus_per_node} to a node, "
+        f"{machine.memory_bytes / 1e9:.0f} GB at {machine.memory_bytes_per_s / 1e12:.1f} TB/s, "
+        f"{machine.flops_per_s / 1e12:.0f} TFLOP/s in TF32, {links}. Assumed: "
+        f"{machine.message_s * 1e6:.0f} us for any collective."
+    )
 
 
 def _of(layer: Layer) -> str:
     rows = []
-    (name, mesh), *_ = MESHES[1]
-    alone = cost(layer, STRATEGIES[name], mesh, H200)
+    alone = cost(layer, STRATEGIES["DDP"], Mesh(), H200)
     for gpus, pairs in MESHES.items():
-        possible = [pair for pair in pairs if STRATEGIES[pair[0]].suits(layer, pair[1])]
-        costs = [cost(layer, STRATEGIES[name], mesh, H200) for name, mesh in possible]
+        costs = [cost(layer, STRATEGIES[name], mesh, H200) for name, mesh in pairs]
         fitting = [each.step_s for each in costs if each.state_bytes < H200.memory_bytes]
-        for (name, mesh), each in zip(possible, costs, strict=True):
+        for (name, mesh), each in zip(pairs, costs, strict=True):
             fits = each.state_bytes < H200.memory_bytes
             step = f"{each.step_s * 1e6:,.0f}"
             rows.append(

@@ -12,11 +12,11 @@ import torch
 from ..cases import GPU_CASES
 from ..generated import begin_marker, replace_between
 from ..machine import describe_machine
-from ..record import Pass
+from ..record import Pass, read_as, write
 from ..timing import ColdStopwatch
 from ..workload import Workload
 from .measure import ACTIVATION, measure
-from .record import TilesRecord, read, write
+from .record import TilesRecord
 from .table import format_line, format_table, wrong
 
 DESCRIPTION = """\
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     if options.show:
-        return show(read(options.show), options.update)
+        return show(read_as(TilesRecord, options.show), options.update)
     if not torch.cuda.is_available():
         parser.error("torch sees no GPU")
     return run(options.cases, options.json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal
 
 from ..record import Machine, Strict
@@ -55,13 +54,3 @@ class TilesRecord(Strict):
     schema_version: Literal[1] = SCHEMA_VERSION
     machine: Machine
     rows: tuple[TilesRow, ...] = ()
-
-
-def read(path: Path) -> TilesRecord:
-    """Raises pydantic's ValidationError where the file is no such record."""
-    return TilesRecord.model_validate_json(path.read_text())
-
-
-def write(record: TilesRecord, path: Path) -> None:
-    """As JSON that differs line by line."""
-    path.write_text(record.model_dump_json(indent=1) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -68,23 +69,21 @@ class _LayerParallel(ParallelStyle):
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         layer = _checked_layer(module)
         _check_mesh(device_mesh)
-        size, parts = self.layout(layer).size, device_mesh.size()
-        if size % parts:
+        layout, parts = self.layout(layer), device_mesh.size()
+        if layout.size % parts:
             raise ValueError(
-                f"per_step_dense: the mesh must divide {self.sharded} = {size} into equal parts; "
-                f"got a mesh of {parts}"
+                f"per_step_dense: the mesh must divide {self.sharded} = {layout.size} into equal "
+                f"parts; got a mesh of {parts}"
             )
+        self._partition(layout, layer, device_mesh)
         return distribute_module(
             layer,
             device_mesh,
-            self._partition,
-            self._prepare_input,  # type: ignore[arg-type]  # torch: its result is used
-            self._prepare_output,  # type: ignore[arg-type]  # likewise
+            input_fn=partial(self._prepare_input, layout),  # type: ignore[arg-type]  # it is used
+            output_fn=partial(self._prepare_output, layout),  # type: ignore[arg-type]  # likewise
         )
 
-    def _partition(self, _: str, module: nn.Module, mesh: DeviceMesh) -> None:
-        layer = _checked_layer(module)
-        layout = self.layout(layer)
+    def _partition(self, layout: Layout, layer: PerStepDense, mesh: DeviceMesh) -> None:
         for name, placement in (("weight", layout.weight), ("bias", layout.bias)):
             parameter: nn.Parameter | None = getattr(layer, name)
             if parameter is not None:
@@ -94,9 +93,8 @@ class _LayerParallel(ParallelStyle):
                 setattr(layer, name, nn.Parameter(sharded, parameter.requires_grad))
 
     def _prepare_input(
-        self, module: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh
+        self, layout: Layout, _: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh
     ) -> tuple[Any, ...]:
-        assert isinstance(module, PerStepDense)
         if len(inputs) != 1:
             raise ValueError(
                 "per_step_dense: a parallelized layer must be called with its input alone, by "
@@ -105,7 +103,7 @@ class _LayerParallel(ParallelStyle):
         (x,) = inputs
         if not isinstance(x, Tensor):
             return inputs  # the layer refuses it
-        wanted = _of_rank(self.layout(module).input, x)
+        wanted = _of_rank(layout.input, x)
         given = wanted if self.input_layouts is None else _of_rank(self.input_layouts, x)
         if not isinstance(x, DTensor):
             x = DTensor.from_local(x, mesh, [given], run_check=False)
@@ -122,11 +120,12 @@ class _LayerParallel(ParallelStyle):
             )
         return (x if x.placements[0] == wanted else x.redistribute(placements=[wanted]),)
 
-    def _prepare_output(self, module: nn.Module, output: DTensor, _: DeviceMesh) -> Tensor:
-        assert isinstance(module, PerStepDense)
-        layout = _of_rank(self.output_layouts or self.layout(module).output, output)
-        if output.placements[0] != layout:
-            output = output.redistribute(placements=[layout])
+    def _prepare_output(
+        self, layout: Layout, _: nn.Module, output: DTensor, mesh: DeviceMesh
+    ) -> Tensor:
+        wanted = _of_rank(self.output_layouts or layout.output, output)
+        if output.placements[0] != wanted:
+            output = output.redistribute(placements=[wanted])
         return output.to_local() if self.use_local_output else output
 
 
