@@ -6,8 +6,9 @@ function, the op or the reference meets it first.
 
 from __future__ import annotations
 
+import operator
 import sys
-from typing import TYPE_CHECKING, Final, TypeGuard, get_args
+from typing import TYPE_CHECKING, Final, SupportsIndex, TypeGuard, get_args
 
 import torch
 
@@ -94,6 +95,49 @@ def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
         raise ValueError(
             f"per_step_dense: bias must be (T, O) = ({steps}, {weight.size(2)}); got {_shape(bias)}"
         )
+
+
+def check_is_bool(name: str, value: object) -> None:
+    """Raises TypeError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"per_step_dense: {name} must be a bool; got {type(value).__name__}")
+
+
+def check_ends_with(
+    name: str, tensor: torch.Tensor, expected: tuple[int, ...], in_words: str
+) -> None:
+    """Raises ValueError unless the last dimensions are those."""
+    if tensor.shape[-len(expected) :] != expected:
+        raise ValueError(
+            f"per_step_dense: {name} must be (*, {', '.join(map(str, expected))}) = "
+            f"{in_words}; got {tuple(tensor.shape)}"
+        )
+
+
+def checked_size(name: str, value: SupportsIndex, expected: str = "an int of at least 1") -> int:
+    """Raises TypeError or ValueError unless ``value`` is an int of at least 1."""
+    refusal = f"per_step_dense: {name} must be {expected}; got "
+    if isinstance(value, bool):
+        raise TypeError(refusal + "bool")
+    try:
+        size = operator.index(value)  # takes NumPy's integers, refuses floats
+    except TypeError:
+        raise TypeError(refusal + type(value).__name__) from None
+    if size < 1:
+        raise ValueError(refusal + str(size))
+    return size
+
+
+def checked_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    """Torch's default dtype where it is None; raises TypeError where it is not supported."""
+    refusal = "per_step_dense: dtype must be None, float32, float64, float16 or bfloat16; got "
+    if dtype is None:
+        dtype = torch.get_default_dtype()
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(refusal + type(dtype).__name__)
+    if dtype not in SUPPORTED_DTYPES:
+        raise TypeError(refusal + str(dtype).removeprefix("torch."))
+    return dtype
 
 
 def is_dtensor(value: object) -> TypeGuard[DTensor]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable
-from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from ._checks import SUPPORTED_DTYPES, check_activation, check_is_dense_tensor, is_dtensor
+from ._checks import check_ends_with, check_is_dense_tensor, checked_size, is_dtensor
+from ._conversion import Parameters, torch_layers
+from ._layer import Layer, as_parameter
+from ._steps import checked_steps, checked_steps_of
 from ._types import Activation
 from .functional import per_step_dense
 
 
-class PerStepDense(nn.Module):
+class PerStepDense(Layer):
     r"""A different dense layer at every time step, as one layer.
 
     .. math:: y_{b,t,:} = \mathrm{activation}(x_{b,t,:} W_t + b_t)
@@ -66,10 +65,6 @@ class PerStepDense(nn.Module):
 
     steps: int | tuple[int, ...]
     in_features: int
-    out_features: int
-    activation: Activation | None
-    weight: nn.Parameter
-    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -82,43 +77,20 @@ class PerStepDense(nn.Module):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.steps = _checked_steps(steps)
-        self.in_features = _checked_size("in_features", in_features)
-        self.out_features = _checked_size("out_features", out_features)
-        if not isinstance(bias, bool):  # catches an activation given where Dense takes it
-            raise TypeError(f"per_step_dense: bias must be a bool; got {type(bias).__name__}")
-        check_activation(activation)
-        self.activation = activation
-        dtype = _checked_dtype(dtype)
-
-        steps_shape = self._steps_shape()
-        self.weight = nn.Parameter(
-            torch.empty(
-                *steps_shape, self.in_features, self.out_features, device=device, dtype=dtype
-            )
-        )
-        if bias:
-            self.bias = nn.Parameter(
-                torch.empty(*steps_shape, self.out_features, device=device, dtype=dtype)
-            )
-        else:
-            self.register_parameter("bias", None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        r"""Draws weight and bias anew, uniform in :math:`\pm 1 / \sqrt{\text{in\_features}}`."""
-        bound = 1 / math.sqrt(self.in_features)
-        nn.init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            nn.init.uniform_(self.bias, -bound, bound)
+        steps = checked_steps(steps)
+        in_features = checked_size("in_features", in_features)
+        out_features = checked_size("out_features", out_features)
+        weight_shape = (*_shape_of(steps), in_features, out_features)
+        super().__init__(weight_shape, bias, activation, device, dtype)
+        self.steps = steps
+        self.in_features = in_features
 
     def forward(self, input: Tensor) -> Tensor:
         """Applies every step's layer to the input's step; shapes and errors as in the class."""
         check_is_dense_tensor("input", input)
-        steps_shape = self._steps_shape()
+        steps_shape = _shape_of(self.steps)
         expected = (*steps_shape, self.in_features)
-        _check_ends_with("input", input, expected, "(*, *steps, in_features)")
+        check_ends_with("input", input, expected, "(*, *steps, in_features)")
         if len(steps_shape) == 1:
             return per_step_dense(input, self.weight, self.bias, activation=self.activation)
 
@@ -154,15 +126,15 @@ class PerStepDense(nn.Module):
         """
         check_is_dense_tensor("x_t", x_t)
         self._check_has_all_steps("step")
-        index, steps = _checked_steps_of(t, self._steps_shape())
+        index, steps = checked_steps_of(t, _shape_of(self.steps))
         bias = None if self.bias is None else self.bias[index]
         if steps is None:
-            _check_ends_with("x_t", x_t, (self.in_features,), "(*, in_features)")
+            check_ends_with("x_t", x_t, (self.in_features,), "(*, in_features)")
             weight = self.weight[index].unsqueeze(0)  # (1, I, O)
             bias = None if bias is None else bias.unsqueeze(0)
             x = x_t.unsqueeze(-2)  # (*, 1, I)
             return per_step_dense(x, weight, bias, activation=self.activation).squeeze(-2)
-        _check_ends_with("x_t", x_t, (steps, self.in_features), "(*, n, in_features)")
+        check_ends_with("x_t", x_t, (steps, self.in_features), "(*, n, in_features)")
         return per_step_dense(x_t, self.weight[index], bias, activation=self.activation)
 
     def extra_repr(self) -> str:
@@ -197,24 +169,7 @@ class PerStepDense(nn.Module):
             >>> PerStepDense.from_linears(linears)
             PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
         """
-        linears = _checked_linears(linears)
-        first = linears[0]
-        out_features, in_features = first.weight.shape
-        layer = cls(
-            len(linears),
-            in_features,
-            out_features,
-            bias=first.bias is not None,
-            device="meta",  # drawing values to overwrite would move the random state
-            dtype=first.weight.dtype,
-        )
-        with torch.no_grad():
-            weight = torch.stack([linear.weight.t() for linear in linears])  # (T, I, O)
-            layer.weight = _parameter(weight, first.weight.requires_grad)
-            if first.bias is not None:
-                bias = torch.stack([linear.bias for linear in linears])  # (T, O)
-                layer.bias = _parameter(bias, first.bias.requires_grad)
-        return layer
+        return cls._with(torch_layers.from_linears(linears))
 
     def to_linears(self) -> nn.ModuleList:
         """Copies every step into a :class:`torch.nn.Linear` of its own.
@@ -248,14 +203,25 @@ class PerStepDense(nn.Module):
         linears = nn.ModuleList()
         for t in range(weights.size(0)):
             linear = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
-            linear.weight = _parameter(weights[t].t(), self.weight.requires_grad)
+            linear.weight = as_parameter(weights[t].t(), self.weight.requires_grad)
             if self.bias is not None and biases is not None:
-                linear.bias = _parameter(biases[t], self.bias.requires_grad)
+                linear.bias = as_parameter(biases[t], self.bias.requires_grad)
             linears.append(linear)
         return linears
 
-    def _steps_shape(self) -> tuple[int, ...]:
-        return (self.steps,) if isinstance(self.steps, int) else self.steps
+    @classmethod
+    def _with(cls, parameters: Parameters) -> PerStepDense:
+        *steps, in_features, out_features = parameters.weight.shape
+        layer = cls(
+            steps[0] if len(steps) == 1 else tuple(steps),
+            in_features,
+            out_features,
+            bias=parameters.bias is not None,
+            device="meta",  # drawing values to overwrite would move the random state
+            dtype=parameters.weight.dtype,
+        )
+        layer._take(parameters)
+        return layer
 
     def _check_has_all_steps(self, method: str) -> None:
         weight: Tensor = self.weight
@@ -271,124 +237,5 @@ class PerStepDense(nn.Module):
             )
 
 
-def _check_ends_with(name: str, tensor: Tensor, expected: tuple[int, ...], in_words: str) -> None:
-    if tensor.shape[-len(expected) :] != expected:
-        raise ValueError(
-            f"per_step_dense: {name} must be (*, {', '.join(map(str, expected))}) = "
-            f"{in_words}; got {tuple(tensor.shape)}"
-        )
-
-
-def _checked_steps_of(
-    t: int | slice | tuple[int, ...], steps_shape: tuple[int, ...]
-) -> tuple[int | slice | tuple[int, ...], int | None]:
-    """An index into the parameters, and how many steps a slice has; None where it is one step."""
-    if len(steps_shape) > 1:
-        if not isinstance(t, tuple):
-            raise TypeError(
-                f"per_step_dense: t must be a tuple of {len(steps_shape)} ints, for steps is one; "
-                f"got {type(t).__name__}"
-            )
-        if len(t) != len(steps_shape):
-            raise ValueError(
-                f"per_step_dense: t must have {len(steps_shape)} ints, as steps has; got {t}"
-            )
-        cell = zip(t, steps_shape, strict=True)
-        return tuple(_checked_step(f"t[{i}]", *pair, "an int") for i, pair in enumerate(cell)), None
-    (steps,) = steps_shape
-    if not isinstance(t, slice):
-        return _checked_step("t", t, steps, "an int or a slice"), None
-    if t.step is not None and operator.index(t.step) < 1:
-        raise ValueError(f"per_step_dense: t must be a slice whose step is positive; got {t}")
-    return t, len(range(*t.indices(steps)))
-
-
-def _checked_step(name: str, value: object, steps: int, expected: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise TypeError(f"per_step_dense: {name} must be {expected}; got {type(value).__name__}")
-    step = value if isinstance(value, int) else operator.index(value)  # a traced int stays dynamic
-    if not -steps <= step < steps:
-        raise ValueError(
-            f"per_step_dense: {name} must be a step from {-steps} to {steps - 1}; got {step}"
-        )
-    return step
-
-
-def _checked_steps(steps: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    if not isinstance(steps, tuple):
-        return _checked_size("steps", steps, "an int of at least 1, or a tuple of them")
-    if not steps:
-        raise ValueError(
-            "per_step_dense: steps must be an int of at least 1, or a tuple of them; got ()"
-        )
-    return tuple(_checked_size(f"steps[{i}]", size) for i, size in enumerate(steps))
-
-
-def _checked_size(name: str, value: SupportsIndex, expected: str = "an int of at least 1") -> int:
-    refusal = f"per_step_dense: {name} must be {expected}; got "
-    if isinstance(value, bool):
-        raise TypeError(refusal + "bool")
-    try:
-        size = operator.index(value)  # takes NumPy's integers, refuses floats
-    except TypeError:
-        raise TypeError(refusal + type(value).__name__) from None
-    if size < 1:
-        raise ValueError(refusal + str(size))
-    return size
-
-
-def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype:
-    refusal = "per_step_dense: dtype must be None, float32, float64, float16 or bfloat16; got "
-    if dtype is None:
-        dtype = torch.get_default_dtype()
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError(refusal + type(dtype).__name__)
-    if dtype not in SUPPORTED_DTYPES:
-        raise TypeError(refusal + str(dtype).removeprefix("torch."))
-    return dtype
-
-
-def _parameter(values: Tensor, requires_grad: bool) -> nn.Parameter:
-    """A parameter with a contiguous copy of the values."""
-    return nn.Parameter(values.detach().clone(memory_format=torch.contiguous_format), requires_grad)
-
-
-def _checked_linears(linears: Iterable[nn.Linear]) -> list[nn.Linear]:
-    """The modules as a list; raises unless all are initialised ``nn.Linear``s that are alike."""
-    if not isinstance(linears, Iterable):
-        raise TypeError(
-            "per_step_dense: linears must be an iterable of nn.Linear; "
-            f"got {type(linears).__name__}"
-        )
-    linears = list(linears)
-    if not linears:
-        raise ValueError("per_step_dense: linears must hold at least one nn.Linear; got none")
-    for i, linear in enumerate(linears):
-        if not isinstance(linear, nn.Linear) or is_lazy(linear.weight):
-            raise TypeError(
-                f"per_step_dense: linears[{i}] must be an initialised nn.Linear; "
-                f"got {type(linear).__name__}"
-            )
-        expected, got = _traits(linears[0]), _traits(linear)
-        for trait in expected:
-            if got[trait] != expected[trait]:
-                error = TypeError if trait == "dtype" else ValueError
-                raise error(
-                    f"per_step_dense: linears[{i}] must have {trait} = {expected[trait]} as "
-                    f"linears[0] has; got {trait} = {got[trait]}"
-                )
-    return linears
-
-
-def _traits(linear: nn.Linear) -> dict[str, object]:
-    """What the modules must have in common to become one layer, by the name that errors use."""
-    bias: nn.Parameter | None = linear.bias
-    return {
-        "in_features": linear.weight.size(1),
-        "out_features": linear.weight.size(0),
-        "bias": bias is not None,
-        "dtype": linear.weight.dtype,
-        "device": linear.weight.device,
-        "weight.requires_grad": linear.weight.requires_grad,
-        "bias.requires_grad": None if bias is None else bias.requires_grad,
-    }
+def _shape_of(steps: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (steps,) if isinstance(steps, int) else steps

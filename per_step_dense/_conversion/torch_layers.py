@@ -1,0 +1,66 @@
+"""Layers of torch.nn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from . import Parameters
+
+
+def from_linears(linears: Iterable[nn.Linear]) -> Parameters:
+    """One step each; raises unless all are initialised and alike."""
+    linears = _checked(linears)
+    first = linears[0]
+    bias: nn.Parameter | None = first.bias
+    with torch.no_grad():
+        return Parameters(
+            weight=torch.stack([linear.weight.t() for linear in linears]),  # (T, I, O)
+            bias=None if bias is None else torch.stack([linear.bias for linear in linears]),
+            is_weight_trained=first.weight.requires_grad,
+            is_bias_trained=bias is not None and bias.requires_grad,
+        )
+
+
+def _checked(linears: Iterable[nn.Linear]) -> list[nn.Linear]:
+    """The modules as a list; raises unless all are initialised ``nn.Linear``s that are alike."""
+    if not isinstance(linears, Iterable):
+        raise TypeError(
+            "per_step_dense: linears must be an iterable of nn.Linear; "
+            f"got {type(linears).__name__}"
+        )
+    linears = list(linears)
+    if not linears:
+        raise ValueError("per_step_dense: linears must hold at least one nn.Linear; got none")
+    for i, linear in enumerate(linears):
+        if not isinstance(linear, nn.Linear) or is_lazy(linear.weight):
+            raise TypeError(
+                f"per_step_dense: linears[{i}] must be an initialised nn.Linear; "
+                f"got {type(linear).__name__}"
+            )
+        expected, got = _traits(linears[0]), _traits(linear)
+        for trait in expected:
+            if got[trait] != expected[trait]:
+                error = TypeError if trait == "dtype" else ValueError
+                raise error(
+                    f"per_step_dense: linears[{i}] must have {trait} = {expected[trait]} as "
+                    f"linears[0] has; got {trait} = {got[trait]}"
+                )
+    return linears
+
+
+def _traits(linear: nn.Linear) -> dict[str, object]:
+    """What the modules must have in common to become one layer, by the name that errors use."""
+    bias: nn.Parameter | None = linear.bias
+    return {
+        "in_features": linear.weight.size(1),
+        "out_features": linear.weight.size(0),
+        "bias": bias is not None,
+        "dtype": linear.weight.dtype,
+        "device": linear.weight.device,
+        "weight.requires_grad": linear.weight.requires_grad,
+        "bias.requires_grad": None if bias is None else bias.requires_grad,
+    }
