@@ -9,6 +9,7 @@ from ._version import __version__
 from .config import show_config
 from .functional import per_step_dense
 from .kernels import use_kernel
+from .locally_connected import LocallyConnected1d
 from .module import PerStepDense
 from .plan import Plan, explain
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from . import distributed as distributed
 
 __all__ = [
+    "LocallyConnected1d",
     "PerStepDense",
     "Plan",
     "__version__",

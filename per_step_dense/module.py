@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ._checks import check_ends_with, check_is_dense_tensor, checked_size, is_dtensor
-from ._conversion import Parameters, torch_layers
+from ._conversion import Parameters, einsum_dense, keras_layers, torch_layers
 from ._layer import Layer, as_parameter
 from ._steps import checked_steps, checked_steps_of
 from ._types import Activation
@@ -171,6 +172,101 @@ class PerStepDense(Layer):
         """
         return cls._with(torch_layers.from_linears(linears))
 
+    @classmethod
+    def from_grouped_conv1d(cls, conv: nn.Conv1d) -> PerStepDense:
+        """Builds a layer from a :class:`torch.nn.Conv1d` with a group for each step, copying it.
+
+        Where ``conv(x.reshape(B, T * I, 1)).reshape(B, T, O)`` was written, the layer takes ``x``,
+        (B, T, I), and gives (B, T, O). It has the convolution's dtype, device and
+        ``requires_grad``, and no activation.
+
+        Args:
+            conv: ``nn.Conv1d(T * I, T * O, 1, groups=T)``, with or without a bias.
+
+        Returns:
+            A layer of T steps.
+
+        Raises:
+            ValueError: a kernel_size or stride other than 1, or padding.
+            TypeError: something else than an initialised ``nn.Conv1d``.
+
+        Example:
+            >>> PerStepDense.from_grouped_conv1d(nn.Conv1d(10 * 4, 10 * 8, 1, groups=10))
+            PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
+        """
+        return cls._with(torch_layers.from_grouped_conv1d(conv))
+
+    @classmethod
+    def from_keras(
+        cls, weights_or_layer: Sequence[Any] | Any, *, activation: Activation | None = None
+    ) -> PerStepDense:
+        """Builds a layer from Keras 2's ``LocallyConnected1D(filters, 1)``, or from its weights.
+
+        Args:
+            weights_or_layer: what ``get_weights()`` gives, ``[kernel, bias]`` or ``[kernel]``, of
+                shapes (T, I, O) and (T, O), as NumPy arrays or tensors; or a built layer, of
+                tf_keras (Keras 2) or of :mod:`per_step_dense.keras`, with a kernel_size and
+                strides of 1, in any implementation and data format.
+            activation: the layer's, by its name here; of a layer its own is taken over.
+
+        Returns:
+            A layer with copies of the weights, in their dtype, on the CPU or where the tensors
+            were; trainable as the Keras layer was.
+
+        Raises:
+            ValueError: weights of other shapes; a layer whose windows are longer than a step
+                (:meth:`LocallyConnected1d.from_keras` takes it) or leave steps out; an activation
+                that this layer has not.
+            TypeError: something else than weights or such a layer.
+
+        Example:
+            >>> PerStepDense.from_keras([torch.randn(10, 4, 8), torch.randn(10, 8)])
+            PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
+        """
+        if hasattr(weights_or_layer, "get_weights"):
+            read = keras_layers.read_locally_connected(weights_or_layer, activation=activation)
+            for name, size in (
+                ("kernel_size", read.geometry.kernel_size),
+                ("strides", read.geometry.stride),
+            ):
+                if size != 1:
+                    raise ValueError(
+                        f"per_step_dense: layer must have {name} = 1 "
+                        f"(LocallyConnected1d.from_keras takes others); got {size}"
+                    )
+        else:
+            read = keras_layers.read_locally_connected(
+                weights_or_layer, kernel_size=1, activation=activation
+            )
+        return cls._with(read.parameters, read.activation)
+
+    @classmethod
+    def from_einsum_dense(cls, layer: Any) -> PerStepDense:
+        """Builds a layer from Keras's ``EinsumDense``, whose activation is taken over.
+
+        Args:
+            layer: a built layer, of Keras 3 or tf_keras, with an equation like ``"bti,tio->bto"``:
+                any letters, any number of batch dimensions or an ellipsis, the kernel's dimensions
+                in any order, and several dimensions of steps for a grid.
+
+        Returns:
+            A layer with copies of the weights, on the CPU or where the tensors were; trainable as
+            the Keras layer was. A bias that steps or outputs share (``bias_axes="o"``) is copied
+            to each of them, and will be trained for each.
+
+        Raises:
+            ValueError: another equation, an activation that this layer has not.
+            TypeError: something else than an ``EinsumDense``; quantized weights.
+
+        Example:
+            >>> import keras  # doctest: +SKIP
+            >>> layer = keras.layers.EinsumDense("bti,tio->bto", (10, 8), bias_axes="to")
+            >>> layer.build((None, 10, 4))
+            >>> PerStepDense.from_einsum_dense(layer)
+            PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
+        """
+        return cls._with(*einsum_dense.read_einsum_dense(layer))
+
     def to_linears(self) -> nn.ModuleList:
         """Copies every step into a :class:`torch.nn.Linear` of its own.
 
@@ -210,13 +306,14 @@ class PerStepDense(Layer):
         return linears
 
     @classmethod
-    def _with(cls, parameters: Parameters) -> PerStepDense:
+    def _with(cls, parameters: Parameters, activation: Activation | None = None) -> PerStepDense:
         *steps, in_features, out_features = parameters.weight.shape
         layer = cls(
             steps[0] if len(steps) == 1 else tuple(steps),
             in_features,
             out_features,
             bias=parameters.bias is not None,
+            activation=activation,
             device="meta",  # drawing values to overwrite would move the random state
             dtype=parameters.weight.dtype,
         )

@@ -42,9 +42,9 @@ def per_step_dense(
     """
     check_activation(activation)
     check_are_dense_tensors(x, weight, bias)
-    if _is_autocast_on(x.device.type):
-        x, weight = _autocast(x), _autocast(weight)
-        bias = None if bias is None else _autocast(bias)
+    if is_autocast_on(x.device.type):
+        x, weight = autocast(x), autocast(weight)
+        bias = None if bias is None else autocast(bias)
     check_are_alike(x, weight, bias)
     check_shapes(x, weight, bias)
 
@@ -60,13 +60,14 @@ def activate(z: Tensor, activation: Activation) -> Tensor:
     return _ACTIVATION_FUNCTIONS[activation](z)
 
 
-def _is_autocast_on(device_type: str) -> bool:
+def is_autocast_on(device_type: str) -> bool:
+    """Whether autocast is on for that type of device."""
     # Meta has no autocast, and asking for it raises. is_autocast_available would be the question,
     # but torch.compile cannot trace it.
     return device_type != "meta" and torch.is_autocast_enabled(device_type)
 
 
-def _autocast(tensor: Tensor) -> Tensor:
+def autocast(tensor: Tensor) -> Tensor:
     """Casts as autocast does for torch.nn.functional.linear: all but float64."""
     if tensor.dtype == torch.float64:
         return tensor

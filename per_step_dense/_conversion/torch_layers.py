@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from . import Parameters
@@ -23,6 +23,29 @@ def from_linears(linears: Iterable[nn.Linear]) -> Parameters:
             is_weight_trained=first.weight.requires_grad,
             is_bias_trained=bias is not None and bias.requires_grad,
         )
+
+
+def from_grouped_conv1d(conv: nn.Conv1d) -> Parameters:
+    """A step a group; raises unless it is initialised and each output sees one position."""
+    if not isinstance(conv, nn.Conv1d) or is_lazy(conv.weight):
+        raise TypeError(
+            f"per_step_dense: conv must be an initialised nn.Conv1d; got {type(conv).__name__}"
+        )
+    for name, expected in (("kernel_size", (1,)), ("stride", (1,)), ("padding", (0,))):
+        got = getattr(conv, name)
+        if got != expected and not (name == "padding" and got in ("valid", "same")):
+            raise ValueError(
+                f"per_step_dense: conv must have {name} = {expected[0]}, for a dense layer per "
+                f"step sees one position; got {got[0] if isinstance(got, tuple) else got}"
+            )
+    steps = conv.groups
+    bias: Tensor | None = conv.bias
+    return Parameters(
+        weight=conv.weight.detach().view(steps, -1, conv.weight.size(1)).mT,  # (T, I, O)
+        bias=None if bias is None else bias.detach().view(steps, -1),  # (T, O)
+        is_weight_trained=conv.weight.requires_grad,
+        is_bias_trained=bias is not None and bias.requires_grad,
+    )
 
 
 def _checked(linears: Iterable[nn.Linear]) -> list[nn.Linear]:

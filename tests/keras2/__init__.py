@@ -1,0 +1,1 @@
+"""What Keras 2's LocallyConnected1D computes, stored: made by ``make``, read by ``stored``."""
