@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # its import needs the one that is named
 
 from per_step_dense._version import __version__  # noqa: E402
 

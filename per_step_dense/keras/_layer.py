@@ -33,8 +33,9 @@ class LocallyConnected1D(keras.layers.Layer):  # type: ignore[misc]
             configuration.
         activation: as in every Keras layer.
         use_bias: whether every window adds a bias of its own.
-        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
-            activity_regularizer, kernel_constraint, bias_constraint: as in every Keras layer.
+        kernel_initializer, bias_initializer: as in every Keras layer.
+        kernel_regularizer, bias_regularizer, activity_regularizer: as in every Keras layer.
+        kernel_constraint, bias_constraint: as in every Keras layer.
         implementation: 1, 2 or 3: how Keras 2 kept the kernel. All are computed alike here; 1
             needs no gathering of weights and is the fastest.
         **kwargs: of every Keras layer, such as ``name`` and ``dtype``.
