@@ -23,8 +23,9 @@ TESTS = Path(__file__).parent
 def test_the_layer_passes_its_tests(backend: str, install: str) -> None:
     if find_spec(backend) is None:
         pytest.skip(f"needs {install}")
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore"]  # what others warn of is theirs
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_keras_layer.py"],
+        [sys.executable, "-m", "pytest", *options, "test_keras_layer.py"],
         cwd=TESTS,
         env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         capture_output=True,

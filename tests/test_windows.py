@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 from torch.autograd import gradcheck, gradgradcheck
 
 from per_step_dense import _windows
@@ -162,6 +164,23 @@ def test_compiled_the_gradient_is_the_fold_too(backend: str) -> None:
         torch.testing.assert_close(y, expected)
         dx, expected_dx = (torch.autograd.grad(each, x, dy)[0] for each in (y, expected))
         torch.testing.assert_close(dx, expected_dx)
+
+
+def test_compiled_the_backward_has_no_scatter() -> None:
+    graphs: list[str] = []
+
+    def keep(graph: torch.fx.GraphModule, inputs: object) -> object:
+        graphs.append(graph.code)
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+    compiled = torch.compile(
+        lambda x: windows_of(x, 3, 2).sin(), backend=backend, fullgraph=True
+    )
+    compiled(torch.randn(2, 10, 3, requires_grad=True)).sum().backward()
+    assert len(graphs) == 2
+    assert "unfold" in graphs[0]
+    assert "index_put" not in graphs[1] and "unfold_backward" not in graphs[1]
 
 
 def test_autocast_casts_x_and_not_its_windows() -> None:

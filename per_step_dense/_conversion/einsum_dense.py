@@ -45,7 +45,6 @@ def _kernel_order(equation: str) -> list[int]:
             and len(ins) == len(outs) == 1
             and x == batch + steps + ins
             and y == batch + steps + outs
-            and sorted(kernel) == sorted(steps + ins + outs)
         )
         if is_one:
             return [kernel.index(letter) for letter in steps + ins + outs]
