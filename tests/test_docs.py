@@ -38,11 +38,13 @@ def test_every_surface_has_a_page_with_examples() -> None:
     found = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
     surfaces = ["module", "compile", "export", "autocast", "func", "graphs", "streaming", "kernels"]
     surfaces += ["distributed", "locally_connected"]
-    assert found >= {"index", "install", "migration", "migration_keras", *(f"guide/{name}" for name in surfaces)}
+    guides = {f"guide/{name}" for name in surfaces}
+    assert found >= {"index", "install", "migration", "migration_keras", *guides}
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "furo", "myst_parser", "keras")):
+    needed = ("sphinx", "furo", "myst_parser", "keras")
+    if any(importlib.util.find_spec(name) is None for name in needed):
         pytest.skip("needs pip install '.[docs,keras]'")
     if _ops.compiled is None:
         pytest.skip("needs the compiled module")

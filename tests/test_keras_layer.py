@@ -39,7 +39,8 @@ def name_of(case: tuple[stored.Stored, str]) -> str:
 
 
 def layer_of(each: stored.Stored, **changes: Any) -> LocallyConnected1D:
-    config = {**each.config, **changes}
+    # Zeros, to be overwritten: jax compiles what draws random values anew for every shape.
+    config = {**each.config, "kernel_initializer": "zeros", **changes}
     for not_the_layers in ("activations", "rate"):
         config.pop(not_the_layers, None)
     layer = LocallyConnected1D(**config)

@@ -174,9 +174,7 @@ def test_compiled_the_backward_has_no_scatter() -> None:
         return make_boxed_func(graph.forward)
 
     backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
-    compiled = torch.compile(
-        lambda x: windows_of(x, 3, 2).sin(), backend=backend, fullgraph=True
-    )
+    compiled = torch.compile(lambda x: windows_of(x, 3, 2).sin(), backend=backend, fullgraph=True)
     compiled(torch.randn(2, 10, 3, requires_grad=True)).sum().backward()
     assert len(graphs) == 2
     assert "unfold" in graphs[0]
