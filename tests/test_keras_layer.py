@@ -26,9 +26,16 @@ ONES: list[Any] = [  # every activation, of one geometry of each kind
 ]
 OTHERS: list[Any] = [(each, each.config["activations"][n]) for each in LAYERS for n in range(3)]
 if BACKEND != "torch":
-    # A compiler takes half a second for each: every geometry is left, with a bias or without, and
-    # each of them with one activation in turn.
-    OTHERS = [OTHERS[3 * (2 * pair + pair % 2) + pair % 3] for pair in range(len(LAYERS) // 2)]
+    # A compiler takes half a second for each. Left are all kernel sizes and strides of each
+    # implementation and padding, with one of the data formats, a bias or none and one activation in
+    # turn; and the other activations in implementation 1.
+    WITH_BIAS = LAYERS[::2]  # those without follow them
+    OTHERS = [
+        (LAYERS[2 * turn + turn // 2 % 2], each.config["activations"][turn % 3])
+        for turn, each in enumerate(WITH_BIAS)
+        if turn % 2 == (each.config["data_format"] == "channels_first")
+    ]
+    ONES = [case for case in ONES if case[0].config["implementation"] == 1]
 
 
 def name_of(case: tuple[stored.Stored, str]) -> str:
