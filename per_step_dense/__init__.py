@@ -15,6 +15,7 @@ from .plan import Plan, explain
 
 if TYPE_CHECKING:
     from . import distributed as distributed
+    from . import keras as keras
 
 __all__ = [
     "LocallyConnected1d",
@@ -31,6 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "distributed":  # when first asked for: it imports all of torch.distributed.tensor
+    # When first asked for: they import all of torch.distributed.tensor, and Keras.
+    if name in ("distributed", "keras"):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
