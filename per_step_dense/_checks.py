@@ -103,6 +103,13 @@ def check_is_bool(name: str, value: object) -> None:
         raise TypeError(f"per_step_dense: {name} must be a bool; got {type(value).__name__}")
 
 
+def check_is_among(name: str, value: object, known: tuple[object, ...]) -> None:
+    """Raises ValueError unless the value is one of those."""
+    if not any(value == each and type(value) is type(each) for each in known):
+        listed = ", ".join(map(repr, known[:-1]))
+        raise ValueError(f"per_step_dense: {name} must be {listed} or {known[-1]!r}; got {value!r}")
+
+
 def check_ends_with(
     name: str, tensor: torch.Tensor, expected: tuple[int, ...], in_words: str
 ) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ._checks import check_is_among
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,13 +20,6 @@ if TYPE_CHECKING:
 IMPLEMENTATIONS: Final = (1, 2, 3)
 PADDINGS: Final = ("valid", "same")
 DATA_FORMATS: Final = ("channels_last", "channels_first")
-
-
-def check_is_among(name: str, value: object, known: tuple[object, ...]) -> None:
-    """Raises ValueError unless the value is one of those."""
-    if not any(value == each and type(value) is type(each) for each in known):
-        listed = ", ".join(map(repr, known[:-1]))
-        raise ValueError(f"per_step_dense: {name} must be {listed} or {known[-1]!r}; got {value!r}")
 
 
 def check_padding(padding: object, implementation: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ._checks import check_ends_with, check_is_dense_tensor, checked_size
 from ._conversion import keras_layers
+from ._conversion.keras_sizes import Known
 from ._geometry import out_steps_of
 from ._layer import Layer
 from ._types import Activation, DataFormat, Implementation
@@ -164,16 +165,8 @@ class LocallyConnected1d(Layer):
             >>> LocallyConnected1d.from_keras([kernel, bias], kernel_size=3)
             LocallyConnected1d(in_steps=12, in_features=4, out_features=8, kernel_size=3, stride=1, bias=True)
         """  # noqa: E501
-        read = keras_layers.read_locally_connected(
-            weights_or_layer,
-            in_steps=in_steps,
-            in_features=in_features,
-            kernel_size=kernel_size,
-            stride=stride,
-            activation=activation,
-            data_format=data_format,
-            implementation=implementation,
-        )
+        known = Known(in_steps, in_features, kernel_size, stride, data_format, implementation)
+        read = keras_layers.read_locally_connected(weights_or_layer, known, activation)
         geometry, parameters = read.geometry, read.parameters
         layer = cls(
             geometry.in_steps,

@@ -225,21 +225,7 @@ class PerStepDense(Layer):
             >>> PerStepDense.from_keras([torch.randn(10, 4, 8), torch.randn(10, 8)])
             PerStepDense(steps=10, in_features=4, out_features=8, bias=True)
         """
-        if hasattr(weights_or_layer, "get_weights"):
-            read = keras_layers.read_locally_connected(weights_or_layer, activation=activation)
-            for name, size in (
-                ("kernel_size", read.geometry.kernel_size),
-                ("strides", read.geometry.stride),
-            ):
-                if size != 1:
-                    raise ValueError(
-                        f"per_step_dense: layer must have {name} = 1 "
-                        f"(LocallyConnected1d.from_keras takes others); got {size}"
-                    )
-        else:
-            read = keras_layers.read_locally_connected(
-                weights_or_layer, kernel_size=1, activation=activation
-            )
+        read = keras_layers.read_windows_of_one_step(weights_or_layer, activation)
         return cls._with(read.parameters, read.activation)
 
     @classmethod

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._geometry import Geometry
-from .._types import Activation, DataFormat, Implementation
+from .._types import Activation
 from . import Parameters
 from .keras_activations import ours
 from .keras_sizes import Known
@@ -28,31 +28,48 @@ class LocallyConnected:
 
 def read_locally_connected(
     weights_or_layer: Sequence[Any] | Any,
-    *,
-    in_steps: int | None = None,
-    in_features: int | None = None,
-    kernel_size: int | None = None,
-    stride: int = 1,
-    activation: Activation | None = None,
-    data_format: DataFormat = "channels_last",
-    implementation: Implementation = 1,
+    known: Known,
+    activation: Activation | None,
 ) -> LocallyConnected:
-    """A layer says everything itself; see ``LocallyConnected1d.from_keras``."""
+    """Weights, or a layer, of which nothing else may be known: it says everything itself.
+
+    Raises:
+        ValueError, TypeError: as ``LocallyConnected1d.from_keras`` does.
+    """
     if hasattr(weights_or_layer, "get_weights"):
-        _check_not_given(
-            in_steps=in_steps,
-            in_features=in_features,
-            kernel_size=kernel_size,
-            stride=None if stride == 1 else stride,
-            activation=activation,
-            data_format=None if data_format == "channels_last" else data_format,
-            implementation=None if implementation == 1 else implementation,
-        )
+        known.check_is_nothing()
+        if activation is not None:
+            raise ValueError(
+                "per_step_dense: activation must not be given with a layer, which has its own; "
+                f"got {activation!r}"
+            )
         return _read_layer(weights_or_layer)
     kernel, bias = read_weights(weights_or_layer)
-    known = Known(in_steps, in_features, kernel_size, stride, data_format)
-    geometry = known.geometry_of(kernel, implementation)
+    geometry = known.geometry_of(kernel)
     return LocallyConnected(geometry, packed(geometry, kernel, bias), activation)
+
+
+def read_windows_of_one_step(
+    weights_or_layer: Sequence[Any] | Any, activation: Activation | None
+) -> LocallyConnected:
+    """The same where every window is a step of its own.
+
+    Raises:
+        ValueError, TypeError: as ``PerStepDense.from_keras`` does.
+    """
+    is_layer = hasattr(weights_or_layer, "get_weights")
+    known = Known() if is_layer else Known(kernel_size=1)
+    read = read_locally_connected(weights_or_layer, known, activation)
+    for name, size in (
+        ("kernel_size", read.geometry.kernel_size),
+        ("strides", read.geometry.stride),
+    ):
+        if size != 1:
+            raise ValueError(
+                f"per_step_dense: layer must have {name} = 1 "
+                f"(LocallyConnected1d.from_keras takes others); got {size}"
+            )
+    return read
 
 
 def packed(geometry: Geometry, kernel: Tensor, bias: Tensor | None) -> Parameters:
@@ -121,12 +138,3 @@ def _input_shape(layer: Any) -> tuple[Any, ...]:
     if hasattr(layer, "get_build_config"):
         return tuple(layer.get_build_config()["input_shape"])
     return tuple(layer.input_shape)  # older than 2.12
-
-
-def _check_not_given(**keywords: object) -> None:
-    given = [name for name, value in keywords.items() if value is not None]
-    if given:
-        raise ValueError(
-            f"per_step_dense: {given[0]} must not be given with a layer, which has its own; "
-            f"got {keywords[given[0]]!r}"
-        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
-from .._checks import checked_size
-from .._geometry import DATA_FORMATS, IMPLEMENTATIONS, Geometry, check_is_among, out_steps_of
+from .._checks import check_is_among, checked_size
+from .._geometry import DATA_FORMATS, IMPLEMENTATIONS, Geometry, out_steps_of
 from .._types import DataFormat, Implementation
 
 
@@ -16,15 +16,16 @@ class Known:
     """What is known besides a kernel; the keywords of ``LocallyConnected1d.from_keras``.
 
     Raises:
-        ValueError: a size below 1, an unknown data format.
+        ValueError: a size below 1, an unknown data format or implementation.
         TypeError: a size that is no int.
     """
 
-    in_steps: int | None
-    in_features: int | None
-    kernel_size: int | None
-    stride: int
-    data_format: DataFormat
+    in_steps: int | None = None
+    in_features: int | None = None
+    kernel_size: int | None = None
+    stride: int = 1
+    data_format: DataFormat = "channels_last"
+    implementation: Implementation = 1
 
     def __post_init__(self) -> None:
         for name in ("in_steps", "in_features", "kernel_size"):
@@ -32,15 +33,25 @@ class Known:
                 checked_size(name, getattr(self, name))
         checked_size("stride", self.stride)
         check_is_among("data_format", self.data_format, DATA_FORMATS)
+        check_is_among("implementation", self.implementation, IMPLEMENTATIONS)
 
-    def geometry_of(self, kernel: Tensor, implementation: Implementation) -> Geometry:
-        """The geometry that such a kernel of that implementation is of.
+    def check_is_nothing(self) -> None:
+        """Raises ValueError if anything is known."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                raise ValueError(
+                    f"per_step_dense: {field.name} must not be given with a layer, which has its "
+                    f"own; got {value!r}"
+                )
+
+    def geometry_of(self, kernel: Tensor) -> Geometry:
+        """The geometry that such a kernel is of.
 
         Raises:
             ValueError: the kernel does not fit what is known, or too little is.
         """
-        check_is_among("implementation", implementation, IMPLEMENTATIONS)
-        find = {1: self._of_rows, 2: self._of_dense, 3: self._of_sparse}[implementation]
+        find = {1: self._of_rows, 2: self._of_dense, 3: self._of_sparse}[self.implementation]
         return find(kernel)
 
     def _of_rows(self, kernel: Tensor) -> Geometry:
@@ -72,7 +83,7 @@ class Known:
                     "steps; got None"
                 )
         self._check_out_steps(in_steps, kernel_size, out_steps)
-        return self._geometry(in_steps, in_features, out_features, kernel_size, 1)
+        return self._geometry(in_steps, in_features, out_features, kernel_size)
 
     def _of_dense(self, kernel: Tensor) -> Geometry:
         is_last = self.data_format == "channels_last"
@@ -98,7 +109,7 @@ class Known:
                 )
             kernel_size = max(1, in_steps - out_steps + 1)
         self._check_out_steps(in_steps, kernel_size, out_steps)
-        return self._geometry(in_steps, in_features, out_features, kernel_size, 2)
+        return self._geometry(in_steps, in_features, out_features, kernel_size)
 
     def _of_sparse(self, kernel: Tensor) -> Geometry:
         _check_dim(kernel, 1, "(T * k * I * O,)", 3)
@@ -116,7 +127,7 @@ class Known:
                 f"{self.kernel_size} * {self.in_features} weights; got {kernel.numel()}"
             )
         out_features = kernel.numel() // an_output
-        return self._geometry(self.in_steps, self.in_features, out_features, self.kernel_size, 3)
+        return self._geometry(self.in_steps, self.in_features, out_features, self.kernel_size)
 
     def _check_out_steps(self, in_steps: int, kernel_size: int, out_steps: int) -> None:
         expected = out_steps_of(in_steps, kernel_size, self.stride)
@@ -127,7 +138,7 @@ class Known:
             )
 
     def _geometry(
-        self, in_steps: int, in_features: int, out_features: int, kernel_size: int, which: int
+        self, in_steps: int, in_features: int, out_features: int, kernel_size: int
     ) -> Geometry:
         return Geometry(
             in_steps,
@@ -136,7 +147,7 @@ class Known:
             kernel_size,
             self.stride,
             data_format=self.data_format,
-            implementation=which,
+            implementation=self.implementation,
         )
 
 

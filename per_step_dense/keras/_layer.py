@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import keras
 
-from .._checks import checked_size
-from .._geometry import DATA_FORMATS, IMPLEMENTATIONS, Geometry, check_is_among, check_padding
+from .._checks import check_is_among, checked_size
+from .._geometry import DATA_FORMATS, IMPLEMENTATIONS, Geometry, check_padding
 from . import _compute
 
 NAME: Final = "LocallyConnected1D"
