@@ -10,8 +10,7 @@ from functools import partial
 from per_step_dense import _ops
 
 from .cases import GPU_CASES
-from .record import Timing
-from .timing import QUICK, WallStopwatch, take_turns
+from .timing import QUICK, WallStopwatch, median_us, take_turns
 
 
 def main() -> None:
@@ -27,14 +26,8 @@ def main() -> None:
             name: WallStopwatch().bind([partial(choose, is_cached=name == "cached")])
             for name in ("anew", "cached")
         }
-        anew, cached = map(_median, take_turns(turns, QUICK).values())
+        anew, cached = map(median_us, take_turns(turns, QUICK).values())
         print(f"{case.name:<20}  {anew:>9.0f} ns  {cached:>12.0f} ns")
-
-
-def _median(outcome: Timing | Exception) -> float:
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome.median_us
 
 
 if __name__ == "__main__":

@@ -263,6 +263,13 @@ def summarize(turns_us: Sequence[float]) -> Timing:
     return Timing(median_us=median(turns_us), low_us=low, high_us=high, turns=len(turns_us))
 
 
+def median_us(outcome: Timing | Exception) -> float:
+    """Of a variant that has to have a timing; raises what there is in place of one."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome.median_us
+
+
 def first_line(error: BaseException) -> str:
     """Of its text, or its type where it has none."""
     text = str(error).strip()

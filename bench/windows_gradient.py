@@ -14,8 +14,7 @@ from torch import Tensor
 
 from per_step_dense import _windows
 
-from .record import Timing
-from .timing import QUICK, WallStopwatch, take_turns
+from .timing import QUICK, WallStopwatch, median_us, take_turns
 
 SIZES: Final = (  # batch, L, I, k, s
     (32, 12, 4, 3, 1),
@@ -40,7 +39,7 @@ def main() -> None:
                 torch.autograd.grad, windows, x, torch.randn_like(windows), retain_graph=True
             )
             turns[name] = WallStopwatch().bind([gradient])
-        medians = map(_median, take_turns(turns, QUICK).values())
+        medians = map(median_us, take_turns(turns, QUICK).values())
         sizes = ", ".join(map(str, (*shape, kernel_size, stride)))
         print(f"{sizes:<20}" + "".join(f"{median:>9.0f} us" for median in medians))
 
@@ -57,12 +56,6 @@ def _unfold(x: Tensor, kernel_size: int, stride: int) -> Tensor:
 def _as_strided(x: Tensor, kernel_size: int, stride: int) -> Tensor:
     windows = _unfold(x.detach(), kernel_size, stride)
     return x.as_strided(windows.shape, windows.stride())
-
-
-def _median(outcome: Timing | Exception) -> float:
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome.median_us
 
 
 if __name__ == "__main__":
