@@ -12,10 +12,10 @@ import torch
 
 from per_step_dense._types import Activation
 
-from .cases import CASES, QUICK_CASES, Case, cases_for
-from .jobs import ARITHMETICS, SECTIONS, Selection, chosen_by_default, in_arithmetic
+from .cases import CASES, QUICK_CASES, QUICK_WINDOW_CASES, WINDOW_CASES, Case, cases_for
+from .jobs import ARITHMETICS, SECTIONS, Selection, in_arithmetic
 from .record import Pass
-from .rivals import OURS, RIVALS, Rival
+from .rivals import OURS, RIVALS, WINDOW_RIVALS, Rival
 from .rivals.base import ACTIVATIONS
 
 T = TypeVar("T")
@@ -53,8 +53,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     parser = _parser()
     options = parser.parse_args(argv)
     device = _device(parser, options.device)
-    cases = _named(parser, "--cases", options.cases, {case.name: case for case in CASES})
-    rivals = _named(parser, "--rivals", options.rivals, {rival.name: rival for rival in RIVALS})
+    named = _named(parser, "--cases", options.cases, {case.name: case for case in CASES})
+    cases = _in_arithmetics(named or _default_cases(device, options.quick), options.dtype)
+    existing = {rival.name: rival.name for rival in (*RIVALS, *WINDOW_RIVALS)}
+    rivals = _named(parser, "--rivals", options.rivals, existing)
     if options.json and options.json.exists():
         parser.error(f"--json: {options.json} exists; go on with it by --resume, or name another")
     if options.resume and not options.resume.exists():
@@ -66,10 +68,12 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         parser.error(f"--json: there is no folder {path.parent}")
     selection = Selection(
         device=device,
-        cases=_in_arithmetics(cases or _default_cases(device, options.quick), options.dtype),
+        cases=tuple(case for case in cases if not case.has_windows),
         passes=_passes(device, options.computed, options.quick),
         epilogues=_epilogues(options),
-        rivals=_with_ours(rivals) if rivals else chosen_by_default(),
+        rivals=_chosen(RIVALS, rivals),
+        window_cases=tuple(case for case in cases if case.has_windows),
+        window_rivals=_chosen(WINDOW_RIVALS, rivals),
         sections=tuple(section for section in SECTIONS if section in options.sections),
         is_quick=options.quick,
         row_seconds=options.row_seconds,
@@ -96,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cases",
         nargs="+",
         metavar="NAME",
-        help="layers by name; else the 24 of the GPU or the 6 of the CPU",
+        help="layers by name; else the 24 of the GPU or the 6 of the CPU, and 6 with windows",
     )
     parser.add_argument(
         "--dtype",
@@ -132,7 +136,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=SECTIONS,
         default=list(SECTIONS),
-        help="rows: the layer; overhead: a call's cost on the CPU; training: steps of real models",
+        help="rows: the layer; overhead: a call's cost on the CPU; training: steps of real models; "
+        "windows: locally connected layers",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the record to write")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="the record to go on with")
@@ -189,7 +194,9 @@ def _device(parser: argparse.ArgumentParser, text: str) -> torch.device:
 
 
 def _default_cases(device: torch.device, is_quick: bool) -> tuple[Case, ...]:
-    return QUICK_CASES[device.type] if is_quick else cases_for(device.type)
+    if is_quick:
+        return (*QUICK_CASES[device.type], *QUICK_WINDOW_CASES)
+    return (*cases_for(device.type), *WINDOW_CASES)
 
 
 def _in_arithmetics(cases: Iterable[Case], arithmetics: Sequence[str] | None) -> tuple[Case, ...]:
@@ -216,9 +223,12 @@ def _epilogues(options: argparse.Namespace) -> tuple[tuple[bool, Activation | No
     return (*with_bias, (False, None))
 
 
-def _with_ours(rivals: Sequence[Rival]) -> tuple[Rival, ...]:
-    (ours,) = (rival for rival in RIVALS if rival.name == OURS)
-    return (ours, *(rival for rival in rivals if rival is not ours))
+def _chosen(rivals: Sequence[Rival], names: Sequence[str]) -> tuple[Rival, ...]:
+    """Those named, after ours; else all but those that take too long to prepare."""
+    if not names:
+        return tuple(rival for rival in rivals if not rival.only_when_named)
+    by_name = {rival.name: rival for rival in rivals}
+    return tuple(by_name[name] for name in dict.fromkeys((OURS, *names)) if name in by_name)
 
 
 def _default_path(device: torch.device) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -10,7 +10,11 @@ import torch
 
 @dataclass(frozen=True)
 class Case:
-    """One layer: x (B, T, I), weight (T, I, O), bias (T, O)."""
+    """One layer: x (B, T, I), weight (T, I, O), bias (T, O).
+
+    Where a step sees a window of k steps, s steps on from the last one's, x has (T - 1) s + k steps
+    and weight is (T, k I, O).
+    """
 
     name: str
     batch: int
@@ -22,11 +26,30 @@ class Case:
     """Who computes such a layer."""
     allows_tf32: bool = False
     """Whether float32's users ask for TF32."""
+    kernel_size: int = 1
+    stride: int = 1
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether a step sees anything else than itself."""
+        return (self.kernel_size, self.stride) != (1, 1)
+
+    @property
+    def in_steps(self) -> int:
+        """Of x: as many as the windows reach."""
+        return (self.steps - 1) * self.stride + self.kernel_size
+
+    @property
+    def window_size(self) -> int:
+        """The terms of a sum."""
+        return self.kernel_size * self.in_features
 
     @property
     def sizes(self) -> str:
-        """B,T,I,O."""
-        return f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+        """B,T,I,O, and k and s where they are not 1."""
+        sizes = f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+        more = (("k", self.kernel_size), ("s", self.stride))
+        return sizes + "".join(f" {name}={size}" for name, size in more if size != 1)
 
     @property
     def arithmetic(self) -> str:
@@ -38,8 +61,8 @@ class Case:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """x, weight and bias with random values, or none on the device "meta"."""
         shapes = (
-            (self.batch, self.steps, self.in_features),
-            (self.steps, self.in_features, self.out_features),
+            (self.batch, self.in_steps, self.in_features),
+            (self.steps, self.window_size, self.out_features),
             (self.steps, self.out_features),
         )
         x, weight, bias = (torch.randn(shape, dtype=self.dtype, device=device) for shape in shapes)
@@ -93,7 +116,22 @@ CPU_CASES: Final = (
     Case("TabM, batch 128", 128, 32, 512, 512, _F32, "TabM, an ensemble of 32"),
 )
 
-CASES: Final = (*GPU_CASES, *CPU_CASES[1:])
+
+def _windowed(name: str, case: Case, source: str, stride: int = 1) -> Case:
+    return replace(case, name=name, source=source, kernel_size=3, stride=stride)
+
+
+WINDOW_CASES: Final = (
+    _windowed("seed, k=3", CPU_CASES[0], "examples/question.py, each step with its neighbours"),
+    _windowed("seed, k=3, s=2", CPU_CASES[0], "the same on every second step", 2),
+    _windowed("quarter hours, k=3", CPU_CASES[2], "electricity: 45 minutes at a time"),
+    _windowed("quarter hours, k=3, s=2", CPU_CASES[2], "the same, a step each half an hour", 2),
+    _windowed("long sequence, k=3", CPU_CASES[3], "LocallyConnected1D, keras issue 10084"),
+    _windowed("long sequence, k=3, s=2", CPU_CASES[3], "the same on every second step", 2),
+)
+"""Of locally connected layers, on any device; computed by rivals of their own."""
+
+CASES: Final = (*GPU_CASES, *CPU_CASES[1:], *WINDOW_CASES)
 
 
 def cases_for(device: str) -> tuple[Case, ...]:
@@ -117,3 +155,5 @@ QUICK_CASES: Final = {
     "cpu": CPU_CASES[:3],
 }
 """A few of each kind: launch-, memory- and compute-bound."""
+
+QUICK_WINDOW_CASES: Final = WINDOW_CASES[:2]

@@ -25,8 +25,8 @@ class Results:
     """In the layouts of the layer, whatever the rival's own are; None where not asked for."""
 
     y: Tensor  # (B, T, O)
-    dx: Tensor | None = None  # (B, T, I)
-    dweight: Tensor | None = None  # (T, I, O)
+    dx: Tensor | None = None  # as x
+    dweight: Tensor | None = None  # as weight
     dbias: Tensor | None = None  # (T, O)
 
     def items(self) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ class TorchContestant(Contestant):
         self._sets = sets
         self._stopwatches = stopwatches
         self._function = rival.function(workload)
-        self._arguments = [rival.arguments(inputs) for inputs in sets]
+        self._arguments = [rival.arguments(inputs, workload) for inputs in sets]
         self._turns: dict[tuple[Clock, Layout], Turn] = {}
         for arguments in self._arguments:
             for leaf in rival.leaves(arguments):

@@ -57,7 +57,7 @@ def flops(row: Row) -> int:
     """One product of x and weight forward, two backward; additions and activations do not count."""
     sizes = row.sizes
     products = {Pass.BACKWARD: 2, Pass.BOTH: 3}.get(row.computed, 1)
-    return products * 2 * sizes.batch * sizes.steps * sizes.in_features * sizes.out_features
+    return products * 2 * sizes.batch * sizes.steps * sizes.window_size * sizes.out_features
 
 
 def least_bytes(row: Row) -> int:
@@ -67,14 +67,20 @@ def least_bytes(row: Row) -> int:
     Both: the sum.
     """
     sizes = row.sizes
-    x = sizes.batch * sizes.steps * sizes.in_features
-    weight = sizes.steps * sizes.in_features * sizes.out_features
+    x = sizes.batch * sizes.in_steps * sizes.in_features
+    weight = sizes.steps * sizes.window_size * sizes.out_features
     bias = sizes.steps * sizes.out_features if row.has_bias else 0
     y = sizes.batch * sizes.steps * sizes.out_features
     forward = x + weight + bias + y
     backward = (y + x + weight) + (x + weight + bias)
     elements = {Pass.BACKWARD: backward, Pass.BOTH: forward + backward}.get(row.computed, forward)
     return elements * _ITEM_BYTES[row.arithmetic]
+
+
+def windows_bytes(row: Row) -> int:
+    """Of a copy of what every step sees."""
+    sizes = row.sizes
+    return sizes.batch * sizes.steps * sizes.window_size * _ITEM_BYTES[row.arithmetic]
 
 
 def gflop_per_s(row: Row, timing: Timing) -> float:

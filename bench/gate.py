@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import torch
 from torch import Tensor
 
+from .cases import Case
 from .contestant import Results
 from .rivals.base import ACTIVATIONS
 from .workload import Inputs, Workload
@@ -24,11 +27,12 @@ class Gate:
 
     def __init__(self, workload: Workload, inputs: Inputs) -> None:
         self._workload = workload
-        self._x, self._weight, self._dy = (
+        x, self._weight, self._dy = (
             tensor.double() for tensor in (inputs.x, inputs.weight, inputs.dy)
         )
+        self._windows = _windows(x, workload.case)
         self._bias = None if inputs.bias is None else inputs.bias.double()
-        z = torch.bmm(self._x.transpose(0, 1), self._weight).transpose(0, 1)
+        z = torch.bmm(self._windows.transpose(0, 1), self._weight).transpose(0, 1)
         self._z = z if self._bias is None else z + self._bias
 
     def check(self, results: Results) -> float:
@@ -44,8 +48,8 @@ class Gate:
         """
         case = self._workload.case
         terms = {
-            "y": case.in_features,
-            "dx": case.out_features,
+            "y": case.window_size,
+            "dx": ceil(case.kernel_size / case.stride) * case.out_features,
             "dweight": case.batch,
             "dbias": case.batch,
         }
@@ -84,8 +88,9 @@ class Gate:
         if not self._workload.computed.has_gradients:
             return truth
         dz = self._dz(y)
-        truth["dx"] = torch.bmm(dz.transpose(0, 1), self._weight.transpose(1, 2)).transpose(0, 1)
-        truth["dweight"] = torch.bmm(self._x.permute(1, 2, 0), dz.transpose(0, 1))
+        dwindows = torch.bmm(dz.transpose(0, 1), self._weight.transpose(1, 2)).transpose(0, 1)
+        truth["dx"] = _sum_at_steps(dwindows, self._workload.case)
+        truth["dweight"] = torch.bmm(self._windows.permute(1, 2, 0), dz.transpose(0, 1))
         if self._bias is not None:
             truth["dbias"] = dz.sum(0)
         return truth
@@ -102,3 +107,23 @@ class Gate:
         with torch.enable_grad():
             (dz,) = torch.autograd.grad(ACTIVATIONS[activation](z), z, self._dy)
         return dz
+
+
+def _windows(x: Tensor, case: Case) -> Tensor:
+    """What each step sees, (B, T, k * I): copied, by nothing that a rival uses."""
+    return x[:, _steps(case, x.device)].flatten(2) if case.has_windows else x
+
+
+def _sum_at_steps(windows: Tensor, case: Case) -> Tensor:
+    """The gradient of x, from that of its windows."""
+    if not case.has_windows:
+        return windows
+    steps = _steps(case, windows.device).flatten()
+    x = windows.new_zeros(case.batch, case.in_steps, case.in_features)
+    return x.index_add_(1, steps, windows.reshape(case.batch, len(steps), case.in_features))
+
+
+def _steps(case: Case, device: torch.device) -> Tensor:
+    """Which steps each window has: (T, k)."""
+    first = case.stride * torch.arange(case.steps, device=device)
+    return first.unsqueeze(1) + torch.arange(case.kernel_size, device=device)

@@ -15,14 +15,14 @@ from per_step_dense._types import Activation
 from .cases import Case
 from .overhead import CLOCKS, one_thread, overhead_rivals, overhead_workloads
 from .record import Pass, Record, Row, TrainingRow
-from .rivals import RIVALS, Rival
+from .rivals import Rival
 from .row import Say, measure_row
 from .timing import FULL, QUICK, Budget
 from .training import LAYERS, MODELS, measure_model
 from .workload import Workload
 
-Section = Literal["rows", "overhead", "training"]
-SECTIONS: Final[tuple[Section, ...]] = ("rows", "overhead", "training")
+Section = Literal["rows", "overhead", "training", "windows"]
+SECTIONS: Final[tuple[Section, ...]] = ("rows", "overhead", "training", "windows")
 
 ARITHMETICS: Final = ("float32", "tf32", "float64", "float16", "bfloat16")
 
@@ -51,6 +51,8 @@ class Selection:
     epilogues: tuple[tuple[bool, Activation | None], ...]
     """Whether there is a bias, and which activation."""
     rivals: tuple[Rival, ...]
+    window_cases: tuple[Case, ...]
+    window_rivals: tuple[Rival, ...]
     sections: tuple[Section, ...] = SECTIONS
     is_quick: bool = False
     row_seconds: float = 60.0
@@ -68,19 +70,31 @@ class Selection:
             yield from self._rows(has_bias=True)
         if "training" in self.sections:
             yield from self._training()
+        if "windows" in self.sections:
+            yield from self._windows()
         if "rows" in self.sections:
             yield from self._rows(has_bias=False)
 
     def arithmetics(self) -> set[str]:
         """Of all rows."""
-        return {case.arithmetic for case in self.cases} | {"float32"}
+        cases = (*self.cases, *self.window_cases)
+        return {case.arithmetic for case in cases} | {"float32"}
 
     def _rows(self, *, has_bias: bool) -> Iterator[Job]:
         activations = [activation for bias, activation in self.epilogues if bias == has_bias]
         for activation, case, computed in product(activations, self.cases, self.passes):
             workload = Workload(case, self.device, computed, has_bias, activation)
-            run = partial(measure_row, workload, self.rivals, self.budget, self.row_seconds)
-            yield Job("rows", workload.key, str(workload), run)
+            yield self._row("rows", workload, self.rivals)
+
+    def _windows(self) -> Iterator[Job]:
+        """With the first epilogue alone: what follows the sums, windows make no difference to."""
+        for case, computed in product(self.window_cases, self.passes):
+            workload = Workload(case, self.device, computed, *self.epilogues[0])
+            yield self._row("windows", workload, self.window_rivals)
+
+    def _row(self, section: Section, workload: Workload, rivals: Sequence[Rival]) -> Job:
+        run = partial(measure_row, workload, rivals, self.budget, self.row_seconds)
+        return Job(section, workload.key, str(workload), run)
 
     def _overhead(self) -> Iterator[Job]:
         rivals = overhead_rivals(self.rivals)
@@ -107,8 +121,3 @@ def in_arithmetic(case: Case, arithmetic: str) -> Case:
     is_tf32 = arithmetic == "tf32"
     dtype = torch.float32 if is_tf32 else getattr(torch, arithmetic)
     return replace(case, dtype=dtype, allows_tf32=is_tf32)
-
-
-def chosen_by_default() -> tuple[Rival, ...]:
-    """All but those that take too long to prepare."""
-    return tuple(rival for rival in RIVALS if not rival.only_when_named)

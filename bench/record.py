@@ -132,15 +132,32 @@ class RivalResult(Strict):
 
 
 class Sizes(Strict):
-    """Of x (B, T, I), weight (T, I, O) and y (B, T, O)."""
+    """Of x (B, T, I), weight (T, I, O) and y (B, T, O).
+
+    Of windows, k steps s steps apart: of x (B, (T - 1) s + k, I) and weight (T, k I, O).
+    """
 
     batch: int
     steps: int
     in_features: int
     out_features: int
+    kernel_size: int = 1
+    stride: int = 1
+
+    @property
+    def in_steps(self) -> int:
+        """Of x."""
+        return (self.steps - 1) * self.stride + self.kernel_size
+
+    @property
+    def window_size(self) -> int:
+        """The terms of a sum."""
+        return self.kernel_size * self.in_features
 
     def __str__(self) -> str:
-        return f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+        sizes = f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
+        more = (("k", self.kernel_size), ("s", self.stride))
+        return sizes + "".join(f" {name}={size}" for name, size in more if size != 1)
 
 
 class Row(Strict):
@@ -237,12 +254,14 @@ class Record(Strict):
     overhead: tuple[Row, ...] = ()
     """A call so small that only the CPU's part counts, on one thread."""
     training: tuple[TrainingRow, ...] = ()
+    windows: tuple[Row, ...] = ()
+    """Of locally connected layers."""
 
     def keys(self) -> Iterator[tuple[object, ...]]:
         """Of all rows."""
-        rows: tuple[Row | TrainingRow, ...] = (*self.rows, *self.overhead, *self.training)
-        for row in rows:
-            yield row.key
+        rows: tuple[Row, ...] = (*self.rows, *self.overhead, *self.windows)
+        yield from (row.key for row in rows)
+        yield from (row.key for row in self.training)
 
 
 class RecordError(ValueError):

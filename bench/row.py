@@ -92,6 +92,8 @@ def measure_row(
             steps=case.steps,
             in_features=case.in_features,
             out_features=case.out_features,
+            kernel_size=case.kernel_size,
+            stride=case.stride,
         ),
         arithmetic=case.arithmetic,
         computed=workload.computed,

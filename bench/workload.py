@@ -46,9 +46,9 @@ class Workload:
             )
             return values.mul_(scale).to(case.dtype)
 
-        x = normal(case.batch, case.steps, case.in_features)
+        x = normal(case.batch, case.in_steps, case.in_features)
         weight = normal(
-            case.steps, case.in_features, case.out_features, scale=case.in_features**-0.5
+            case.steps, case.window_size, case.out_features, scale=case.window_size**-0.5
         )
         bias = normal(case.steps, case.out_features) if self.has_bias else None
         dy = normal(case.batch, case.steps, case.out_features)
@@ -57,9 +57,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Inputs:
-    """One set of arguments, and the gradient of the result."""
+    """One set of arguments, and the gradient of the result.
 
-    x: Tensor  # (B, T, I)
-    weight: Tensor  # (T, I, O)
+    Without windows x is (B, T, I) and weight (T, I, O); with them x has the steps that they reach.
+    """
+
+    x: Tensor  # (B, (T - 1) * s + k, I)
+    weight: Tensor  # (T, k * I, O)
     bias: Tensor | None  # (T, O)
     dy: Tensor  # (B, T, O)

@@ -94,15 +94,24 @@ def row(
     *,
     case: str = "seed",
     sizes: tuple[int, int, int, int] = (32, 10, 4, 8),
+    windows: tuple[int, int] = (1, 1),
     arithmetic: str = "float32",
     computed: Pass = Pass.FORWARD,
     has_bias: bool = True,
     activation: str | None = None,
 ) -> Row:
     batch, steps, in_features, out_features = sizes
+    kernel_size, stride = windows
     return Row(
         case=case,
-        sizes=Sizes(batch=batch, steps=steps, in_features=in_features, out_features=out_features),
+        sizes=Sizes(
+            batch=batch,
+            steps=steps,
+            in_features=in_features,
+            out_features=out_features,
+            kernel_size=kernel_size,
+            stride=stride,
+        ),
         arithmetic=arithmetic,
         computed=computed,
         has_bias=has_bias,
@@ -135,7 +144,7 @@ def machine(device: str = "cpu", **fields: object) -> Machine:
 
 
 def cpu_record(**fields: object) -> Record:
-    """Four results forward and as many with the backward, an overhead and a training row.
+    """Four results forward and as many with the backward, and a row of each other section.
 
     Forward ours takes 10 us; of the rivals baddbmm 12 (as it leaves the result: 8), einsum 20.
     """
@@ -169,6 +178,7 @@ def cpu_record(**fields: object) -> Record:
         "rows": tuple(rows),
         "overhead": (overhead,),
         "training": (training(),),
+        "windows": (windows_row(),),
     }
     return Record.model_validate(values | fields)
 
@@ -191,6 +201,20 @@ def cuda_record(**fields: object) -> Record:
         "rows": tuple(rows),
     }
     return Record.model_validate(values | fields)
+
+
+def windows_row() -> Row:
+    """15,360 bytes of windows; forward, with one rival that holds them, and one that hides."""
+    hidden = measured("LocallyConnected1D", 90.0).model_copy(update={"memory": None})
+    return row(
+        [
+            measured(OURS, 30.0, peak=1000),
+            measured("unfold + einsum", 45.0, peak=16_360),
+            hidden,
+        ],
+        case="seed, k=3, s=2",
+        windows=(3, 2),
+    )
 
 
 def training() -> TrainingRow:

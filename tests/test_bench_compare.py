@@ -15,7 +15,8 @@ KEY = ("layer", "a row", OURS, "wall")
 
 
 def record_of(*results: RivalResult, **fields: object) -> Record:
-    return cpu_record(rows=(row(results),), overhead=(), training=(), **fields)
+    values: dict[str, object] = {"overhead": (), "training": (), "windows": ()}
+    return cpu_record(rows=(row(results),), **values | fields)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +61,9 @@ def test_what_came_and_what_went() -> None:
     assert comparison.appeared == (f"matmul, wall: {where}",)
 
 
-def test_overhead_and_training_are_compared_too() -> None:
+def test_other_sections_are_compared_too() -> None:
     sections = {pair.key[0] for pair in compare(cpu_record(), cpu_record()).pairs}
-    assert sections == {"layer", "overhead", "training"}
+    assert sections == {"layer", "overhead", "training", "windows"}
     gone = compare(cpu_record(), cpu_record(rows=(), training=())).disappeared
     assert len(gone) == 2 * 4 + 2
 

@@ -14,7 +14,7 @@ from bench.cases import CPU_CASES, GPU_CASES
 from bench.generated import END, begin_marker, replace_between
 from bench.record import Outcome, Pass, write
 from bench.report import page
-from bench.rivals import RIVALS
+from bench.rivals import RIVALS, WINDOW_RIVALS
 
 README = f"before\n{page.BEGIN}\n{END}\nafter\n"
 
@@ -206,12 +206,13 @@ def test_the_page_shows_pictures_that_are_there(full: page.Site) -> None:
 
 
 def test_the_page_describes_every_rival(full: page.Site) -> None:
-    table = section(full.page.read_text(), "## Rivals")
-    for rival in RIVALS:
-        (line,) = rows_of(table, rival.name)
-        assert line[1].replace("\\", "") == rival.summary
+    tables = section(full.page.read_text(), "## Rivals").split("On windows of steps:")
+    for rivals, table in zip((RIVALS, WINDOW_RIVALS), tables, strict=True):
+        for rival in rivals:
+            (line,) = rows_of(table, rival.name)
+            assert line[1].replace("\\", "") == rival.summary
     for name in ("torch.ops.per_step_dense.forward", "torch.compile(matmul)"):
-        assert len(rows_of(table, name)) == 1
+        assert len(rows_of(tables[0], name)) == 1
 
 
 def test_gpu_cases_that_no_record_covers_are_not_measured(site: page.Site) -> None:

@@ -164,5 +164,5 @@ def test_the_same_record_makes_the_same_picture(tmp_path: Path) -> None:
 def test_the_headline_has_a_bias_and_no_activation_where_that_was_measured() -> None:
     with_gelu = row([], activation="gelu")
     plain, both = row([]), row([], computed=Pass.BOTH, has_bias=False)
-    chosen = headline_groups(cpu_record(rows=(with_gelu, plain, both)))
+    chosen = headline_groups([with_gelu, plain, both])
     assert chosen == {Pass.FORWARD: [plain], Pass.BOTH: [both]}

@@ -12,7 +12,7 @@ from torch import Tensor
 for _package in ("matplotlib", "pydantic", "rich"):
     pytest.importorskip(_package, reason="the bench's extra is not installed")
 
-from bench.cases import CASES, CPU_CASES, GPU_CASES, QUICK_CASES, Case, cases_for
+from bench.cases import CASES, CPU_CASES, GPU_CASES, QUICK_CASES, WINDOW_CASES, Case, cases_for
 from bench.contestant import Results, TorchContestant
 from bench.gate import Gate, WrongError
 from bench.record import Clock, Layout, Pass
@@ -273,7 +273,8 @@ def test_sums_keep_the_size_of_their_terms() -> None:
 
 def test_cases_are_named_once_and_have_their_device() -> None:
     assert len(GPU_CASES) == 24 and len(CPU_CASES) == 6
-    assert len({case.name for case in CASES}) == len(CASES) == 29
+    assert len(WINDOW_CASES) == 6 and all(case.has_windows for case in WINDOW_CASES)
+    assert len({case.name for case in CASES}) == len(CASES) == 29 + 6
     assert cases_for("cuda") == GPU_CASES and cases_for("cpu") == CPU_CASES
     assert len(QUICK_CASES["cuda"]) == 8 and all(case.source for case in CASES)
     sizes = ["32,10,4,8", "256,24,32,32", "256,96,64,64"]

@@ -23,11 +23,12 @@ _ACTIVATIONS: Final = {
 
 
 def prepare(work: Work, arrays: Arrays) -> Prepared:
-    """In implementation 1, the default: its kernel is (T, I, O)."""
+    """In implementation 1, the default: its kernel is (T, k * I, O)."""
     on_cpu(work.threads)
     layer = tf_keras.layers.LocallyConnected1D(
         filters=work.shapes["weight"][2],
-        kernel_size=1,
+        kernel_size=work.kernel_size,
+        strides=work.stride,
         activation=_ACTIVATIONS[work.activation],
         use_bias="bias" in arrays,
         dtype=work.dtype,

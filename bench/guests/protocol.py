@@ -28,12 +28,16 @@ class Work:
     folder: str
     """Of the arrays, given and returned."""
     shapes: dict[str, list[int]]
-    """Of x (B, T, I), weight (T, I, O), dy (B, T, O) and, where there is one, bias (T, O)."""
+    """Of x (B, T, I), weight (T, I, O), dy (B, T, O) and, where there is one, bias (T, O).
+
+    With windows, of which weight has k * I rows and x the steps that they reach."""
     dtype: str
     """Of all of them, as numpy calls it."""
     computed: Computed
     activation: str | None
     threads: int
+    kernel_size: int = 1
+    stride: int = 1
 
     def file(self, name: str) -> Path:
         """Where an array is."""

@@ -162,6 +162,7 @@ def _reasons(record: Record) -> Iterator[tuple[Key, str]]:
 def _rows(record: Record) -> Iterator[tuple[str, Row]]:
     yield from (("layer", row) for row in record.rows)
     yield from (("overhead", row) for row in record.overhead)
+    yield from (("windows", row) for row in record.windows)
 
 
 def _computed(row: Row) -> str:

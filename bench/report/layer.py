@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from .. import derived
-from ..cases import CASES
+from ..cases import CASES, Case, cases_for
 from ..record import Clock, Layout, Outcome, Pass, Record, RivalResult, Row
 from ..rivals import OURS
 from . import text
@@ -27,14 +27,14 @@ def groups(rows: Sequence[Row]) -> dict[Group, list[Row]]:
     return grouped
 
 
-def headline_groups(record: Record) -> dict[Pass, list[Row]]:
+def headline_groups(rows: Sequence[Row]) -> dict[Pass, list[Row]]:
     """By pass: with a bias and no activation where that was measured, else the first group."""
     chosen: dict[Pass, tuple[Group, list[Row]]] = {}
-    for key, rows in groups(record.rows).items():
+    for key, group in groups(rows).items():
         computed, *epilogue = key
         if computed not in chosen or epilogue == [True, None]:
-            chosen[computed] = (key, rows)
-    return {computed: rows for computed, (_, rows) in chosen.items()}
+            chosen[computed] = (key, group)
+    return {computed: group for computed, (_, group) in chosen.items()}
 
 
 def views(record: Record, rows: Sequence[Row]) -> list[View]:
@@ -52,8 +52,18 @@ def views(record: Record, rows: Sequence[Row]) -> list[View]:
     )
 
 
-def headline_grid(record: Record, rows: Sequence[Row]) -> Grid:
-    """A row a case: our time, how near to the floor, how far from the best rival."""
+def headline_grid(
+    record: Record, rows: Sequence[Row], expected: Sequence[Case] | None = None
+) -> Grid:
+    """A row a case: our time, how near to the floor, how far from the best rival.
+
+    Args:
+        record: with the machine.
+        rows: one group's.
+        expected: the cases that get a note where they are missing; the device's unless given.
+    """
+    if expected is None:
+        expected = cases_for(record.machine.device)
     clock = derived.headline_clock(record.machine)
     flop_unit, flop_scale = ("TFLOP/s", 1e3) if record.machine.device == "cuda" else ("GFLOP/s", 1)
     others = [view for view in views(record, rows) if view != (clock, Layout.CONTIGUOUS)]
@@ -74,7 +84,7 @@ def headline_grid(record: Record, rows: Sequence[Row]) -> Grid:
         *names("bound by", "best rival"),
         *numbers("its us", "speed-up", *(_short(*view, clock) for view in others)),
     )
-    notes = (*unmeasured(rows), *missing_cases(record, rows))
+    notes = (*unmeasured(rows), *missing_cases(expected, rows))
     return Grid(text.group(rows[0]), columns, tuple(cells), notes)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .. import derived
-from ..cases import GPU_CASES, Case
+from ..cases import GPU_CASES, WINDOW_CASES, Case
 from ..record import Layout, Outcome, Pass, Record, Row
-from ..rivals import RIVALS
+from ..rivals import RIVALS, WINDOW_RIVALS, Rival
 from . import text
 from .grid import Grid, escape, names, to_markdown
-from .layer import groups, headline_grid, headline_groups, time_matrices
-from .sections import memory_grid, overhead_grid, training_grid
+from .layer import groups, headline_grid, headline_groups, rivals_of, time_matrices
+from .sections import memory_grid, overhead_grid, training_grid, windows_memory_grid
 
 HEADER: Final = """\
 <!-- Written by `python -m bench page` from bench/results/*.json; edit bench/report/markdown.py. -->
@@ -38,6 +38,11 @@ else that computes it, on the same tensors, in the same process, on the same mac
   data stays in a cache that the copy of that size does not fit.
 - **The least bytes** are those of every argument read once and of every result written once.
   Products are counted as 2 B T I O forward and twice that backward.
+
+A locally connected layer's step sees a window of k steps, s steps on from the last one's:
+`y[b, t] = activation(x[b, t s : t s + k] @ weight[t] + bias[t])`, with k I in place of I. It has
+rivals of its own, and its memory is in bytes: where a forward's peak is below inputs, outputs and
+windows together, the windows were not copied. A backward holds their gradient.
 
 Clocks. CPU: `wall`, of calls one after another. CUDA: `cold`, every call on other buffers, so that
 L2 holds none of them: the headline; `warm`, always the same buffers; `graph`, replays of a CUDA
@@ -75,22 +80,25 @@ def page_text(records: Mapping[str, Record], pictures: str) -> str:
 
 
 def _rivals(records: Mapping[str, Record]) -> Iterator[str]:
-    known = {rival.name: rival for rival in RIVALS}
+    layer = [row for record in records.values() for row in (*record.rows, *record.overhead)]
+    windows = [row for record in records.values() for row in record.windows]
+    yield "## Rivals"
+    yield ""
+    yield from to_markdown(_rivals_grid(RIVALS, layer))
+    yield "On windows of steps:"
+    yield ""
+    yield from to_markdown(_rivals_grid(WINDOW_RIVALS, windows))
+
+
+def _rivals_grid(rivals: Sequence[Rival], measured: Sequence[Row]) -> Grid:
+    """Those that are measured, and those that rows tell of beside them."""
+    known = {rival.name: rival for rival in rivals}
     rows = [
         (name, rival.summary, _asks(rival.install, rival.only_when_named))
         for name, rival in known.items()
     ]
-    others = dict.fromkeys(
-        result.rival
-        for record in records.values()
-        for row in (*record.rows, *record.overhead)
-        for result in row.results
-        if result.rival not in known
-    )
-    rows += [(name, _summary(name), "") for name in others]
-    yield "## Rivals"
-    yield ""
-    yield from to_markdown(Grid("", names("name", "what is called", ""), tuple(rows)))
+    rows += [(name, _summary(name), "") for name in rivals_of(measured) if name not in known]
+    return Grid("", names("name", "what is called", ""), tuple(rows))
 
 
 def _asks(install: str, only_when_named: bool) -> str:
@@ -134,7 +142,7 @@ def _covered(records: Mapping[str, Record], case: Case, computed: Pass) -> str:
     cells = [
         f"{name}{', quick' if record.is_quick else ''}: {_state(record, row)}"
         for name, record in records.items()
-        for row in headline_groups(record).get(computed, ())
+        for row in headline_groups(record.rows).get(computed, ())
         if (row.case, row.arithmetic) == (case.name, case.arithmetic)
     ]
     return "; ".join(cells) or "not measured"
@@ -157,7 +165,7 @@ def _section(name: str, record: Record, pictures: str) -> Iterator[str]:
     for label, value in text.machine_lines(record):
         yield f"- {label}: {escape(value)}"
     yield ""
-    if headline_groups(record):
+    if headline_groups(record.rows):
         yield f"![Time of a call and the machine's floor]({pictures}/{name}-floor.png)"
         yield ""
         yield f"![Speed-up over the best rival]({pictures}/{name}-speedup.png)"
@@ -166,6 +174,7 @@ def _section(name: str, record: Record, pictures: str) -> Iterator[str]:
     yield from _titled("A call's overhead", _overhead(record))
     yield from _titled("Training", _training(record))
     yield from _titled("Memory", _memory(record))
+    yield from _titled("Windows of steps", _windows(record))
 
 
 def _titled(title: str, lines: Iterator[str]) -> Iterator[str]:
@@ -204,6 +213,17 @@ def _memory(record: Record) -> Iterator[str]:
         yield ""
         for grid in grids:
             yield from _with_title(grid)
+
+
+def _windows(record: Record) -> Iterator[str]:
+    for rows in groups(record.windows).values():
+        grid = headline_grid(record, rows, WINDOW_CASES)
+        yield f"#### Windows: {escape(grid.title)}"
+        yield ""
+        yield from to_markdown(grid)
+        for times in time_matrices(record, rows):
+            yield from _with_title(times)
+        yield from _with_title(windows_memory_grid(rows))
 
 
 def _with_title(grid: Grid) -> Iterator[str]:

@@ -84,7 +84,7 @@ def write(site: Site, records: dict[Path, Record]) -> None:
     for picture in _left_over(site, records):
         picture.unlink()
     for path, record in records.items():
-        if headline_groups(record):
+        if headline_groups(record.rows):
             site.pictures.mkdir(exist_ok=True)
             draw(record, path, site.pictures)
 
@@ -121,7 +121,7 @@ def _texts(site: Site, records: dict[Path, Record]) -> dict[Path, str]:
 
 
 def _pictures(site: Site, path: Path, record: Record) -> list[Path]:
-    if not headline_groups(record):
+    if not headline_groups(record.rows):
         return []
     return [picture_path(path, name, site.pictures) for name in ("floor", "speedup")]
 

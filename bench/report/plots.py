@@ -38,7 +38,7 @@ def draw(record: Record, path: Path, folder: Path) -> tuple[Path, ...]:
     Returns:
         The files written: the record's name, then ``-floor.png`` and ``-speedup.png``.
     """
-    if not headline_groups(record):
+    if not headline_groups(record.rows):
         return ()
     digest = sha256(path)
     figures = {"floor": floor_figure(record), "speedup": speed_up_figure(record)}
@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
 
 def floor_figure(record: Record) -> Figure:
     """For every case the floor, our time and the best rival's."""
-    panels = headline_groups(record)
+    panels = headline_groups(record.rows)
     figure, all_axes = new_figure(record, panels, "Time of a call and the machine's floor")
     for axes, rows in zip(all_axes, panels.values(), strict=True):
         points = _points(record, rows)
@@ -77,7 +77,7 @@ def floor_figure(record: Record) -> Figure:
 
 def speed_up_figure(record: Record) -> Figure:
     """The best rival's time over ours for every case and epilogue."""
-    panels = headline_groups(record)
+    panels = headline_groups(record.rows)
     figure, all_axes = new_figure(record, panels, "Speed-up over the best rival")
     clock = derived.headline_clock(record.machine)
     epilogues = list(dict.fromkeys((row.has_bias, row.activation) for row in record.rows))

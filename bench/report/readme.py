@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from .. import derived
-from ..cases import cases_for
+from ..cases import WINDOW_CASES, Case, cases_for
 from ..record import Pass, Record, Row
+from ..rivals import OURS, UNFOLDED
 from . import text
 from .grid import Grid, names, numbers, to_markdown
 from .layer import headline_groups
-from .sections import fastest_to_call, overhead_ratio
+from .sections import fastest_to_call, held, overhead_ratio
 
 PAGE: Final = "[docs/benchmarks.md](docs/benchmarks.md)"
 
 
 def readme_text(records: Sequence[Record]) -> str:
     """Headlines of each machine's largest record that was not a quick run."""
-    whole = list(_largest([record for record in records if not record.is_quick]))
+    not_quick = [record for record in records if not record.is_quick]
+    whole = list(_largest(not_quick, lambda record: len(record.rows)))
     parts = [line for record in whole for line in _record(record)]
+    for record in _largest(not_quick, lambda record: len(record.windows)):
+        parts += _windows(record)
     devices = {record.machine.device for record in whole if record.rows}
     if "cpu" not in devices:
         parts += ["Speed on a CPU: not measured.", ""]
@@ -30,49 +34,83 @@ def readme_text(records: Sequence[Record]) -> str:
     return "\n".join(parts)
 
 
-def _largest(records: Sequence[Record]) -> Iterator[Record]:
+def _largest(records: Sequence[Record], size: Callable[[Record], int]) -> Iterator[Record]:
     """Of each machine, the record with the most rows: the others show some of them again."""
     by_machine: dict[tuple[str, int], Record] = {}
     for record in records:
         machine = (record.machine.device_name, record.machine.threads)
-        if machine not in by_machine or len(record.rows) > len(by_machine[machine].rows):
+        if machine not in by_machine or size(record) > size(by_machine[machine]):
             by_machine[machine] = record
     yield from by_machine.values()
 
 
 def _record(record: Record) -> Iterator[str]:
-    machine = record.machine
-    threads = f", {text.count(machine.threads, 'thread')}" if machine.device == "cpu" else ""
-    where = f"{machine.device_name}{threads}, {text.day(record)}, torch {machine.torch}"
-    panels = headline_groups(record)
+    where = _where(record)
+    panels = headline_groups(record.rows)
     if panels:
-        first = next(iter(panels.values()))[0]
-        epilogue = text.epilogue(first.has_bias, first.activation)
         yield from _wrapped(
             "Speed-up over the best rival, which is named behind it; below 1, this package is the "
-            f"slower one ({epilogue}; {where}):"
+            f"slower one ({_epilogue(panels)}; {where}):"
         )
         yield ""
-        yield from to_markdown(_grid(record, panels))
+        yield from to_markdown(_grid(record, panels, cases_for(record.machine.device)))
     sentence = _overhead(record)
     if sentence:
         yield from _wrapped(f"{sentence} (on one thread; {where}).")
         yield ""
 
 
+def _windows(record: Record) -> Iterator[str]:
+    """The same of windows, and what shows that they are not copied."""
+    panels = headline_groups(record.windows)
+    if not panels:
+        return
+    yield from _wrapped(
+        "The same of `LocallyConnected1d`, on windows of k steps, s steps apart; and what a "
+        "forward holds at its peak beyond inputs and outputs, beside the size of the windows, in "
+        "MB "
+        f"({_epilogue(panels)}; {_where(record)}):"
+    )
+    yield ""
+    grid = _grid(record, panels, WINDOW_CASES)
+    forward = {row.case: row for row in panels.get(Pass.FORWARD, ())}
+    lines = tuple((*line, *_held(forward.get(line[0]))) for line in grid.rows)
+    columns = numbers("windows", "held by ours", f"by {UNFOLDED}")
+    yield from to_markdown(Grid("", (*grid.columns, *columns), lines))
+
+
+def _held(row: Row | None) -> tuple[str, ...]:
+    """The size of the windows, and what ours and the rival that copies them hold."""
+    if row is None:
+        return (_NONE,) * 3
+    sizes = (derived.windows_bytes(row), held(row, OURS), held(row, UNFOLDED))
+    return tuple(map(text.megabytes, sizes))
+
+
+def _where(record: Record) -> str:
+    machine = record.machine
+    threads = f", {text.count(machine.threads, 'thread')}" if machine.device == "cpu" else ""
+    return f"{machine.device_name}{threads}, {text.day(record)}, torch {machine.torch}"
+
+
+def _epilogue(panels: dict[Pass, list[Row]]) -> str:
+    first = next(iter(panels.values()))[0]
+    return text.epilogue(first.has_bias, first.activation)
+
+
 def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def _grid(record: Record, panels: dict[Pass, list[Row]]) -> Grid:
-    """A row a case, a column a pass; what the device has and the record has not, too."""
+def _grid(record: Record, panels: dict[Pass, list[Row]], expected: Sequence[Case]) -> Grid:
+    """A row a case, a column a pass; what is expected and the record has not, too."""
     passes = dict.fromkeys((*_PASSES[record.machine.device], *panels))
     cells = {
         (row.case, row.arithmetic, computed): _cell(record, row)
         for computed, rows in panels.items()
         for row in rows
     }
-    sizes = {(case.name, case.arithmetic): case.sizes for case in cases_for(record.machine.device)}
+    sizes = {(case.name, case.arithmetic): case.sizes for case in expected}
     for rows in panels.values():
         sizes |= {(row.case, row.arithmetic): str(row.sizes) for row in rows}
     lines = tuple(

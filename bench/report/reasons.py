@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ..cases import cases_for
-from ..record import Outcome, Record, Row, TrainingRow
+from ..cases import Case
+from ..record import Outcome, Row, TrainingRow
 from . import text
 
 
@@ -33,10 +33,10 @@ def unmeasured_training(rows: Sequence[TrainingRow]) -> tuple[str, ...]:
     )
 
 
-def missing_cases(record: Record, rows: Sequence[Row]) -> tuple[str, ...]:
-    """A line with the device's cases of which no row tells, if there are any."""
+def missing_cases(expected: Sequence[Case], rows: Sequence[Row]) -> tuple[str, ...]:
+    """A line with the cases of which no row tells, if there are any."""
     present = {row.case for row in rows}
-    missing = [case.name for case in cases_for(record.machine.device) if case.name not in present]
+    missing = [case.name for case in expected if case.name not in present]
     return (f"not measured in this record: {', '.join(missing)}",) if missing else ()
 
 

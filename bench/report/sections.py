@@ -1,4 +1,4 @@
-"""Tables beside those of the layer: a call's overhead, training, memory."""
+"""Tables beside those of the layer: a call's overhead, training, memory, also of windows."""
 
 from __future__ import annotations
 
@@ -72,14 +72,28 @@ def memory_grid(rows: Sequence[Row]) -> Grid:
     """A row a case and a column a rival: the peak over what is given and returned."""
     title = f"peak memory over inputs and outputs: {text.group(rows[0])}"
     grid = matrix(title, rows, _memory_cell, label_of)
-    unseen = [
-        result.rival
-        for row in rows
-        for result in row.results
-        if result.outcome is Outcome.MEASURED and result.memory is None
-    ]
-    notes = (f"memory cannot be seen of: {', '.join(dict.fromkeys(unseen))}",) if unseen else ()
-    return Grid(grid.title, grid.columns, grid.rows, (*notes, *unmeasured(rows)))
+    return Grid(grid.title, grid.columns, grid.rows, (*_unseen(rows), *unmeasured(rows)))
+
+
+def windows_memory_grid(rows: Sequence[Row]) -> Grid:
+    """A row a case and a column a rival, of bytes: whether the windows were copied."""
+    title = f"peak memory, MB: {text.group(rows[0])}"
+    grid = matrix(title, rows, _peak_cell, label_of)
+    lines = []
+    for row, (label, *peaks) in zip(rows, grid.rows, strict=True):
+        sizes = map(text.megabytes, (_given_and_returned(row), derived.windows_bytes(row)))
+        lines.append((label, *sizes, *peaks))
+    case, *rivals = grid.columns
+    columns = (case, *numbers("inputs and outputs", "windows"), *rivals)
+    return Grid(title, columns, tuple(lines), _unseen(rows))
+
+
+def held(row: Row, name: str) -> int | None:
+    """The peak in bytes beyond what the rival is given and returns; None where it is not seen."""
+    result = derived.result_of(row, name)
+    if result is None or result.memory is None:
+        return None
+    return result.memory.peak_bytes - result.memory.tensors_bytes
 
 
 def _overhead(record: Record, row: Row, compiled: bool) -> tuple[str, ...]:
@@ -112,6 +126,27 @@ def _training_cells(row: TrainingRow, result: TrainingResult) -> tuple[str, ...]
 
 def _memory_cell(row: Row, result: RivalResult) -> str:
     return text.memory(result.memory) if result.memory else _state(result)
+
+
+def _peak_cell(row: Row, result: RivalResult) -> str:
+    return text.megabytes(result.memory.peak_bytes) if result.memory else _state(result)
+
+
+def _given_and_returned(row: Row) -> int | None:
+    """Bytes, the same for all; None where nobody's memory is seen."""
+    seen = (result.memory.tensors_bytes for result in row.results if result.memory)
+    return next(seen, None)
+
+
+def _unseen(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A line with the rivals whose memory is out of sight, if there are any."""
+    names = [
+        result.rival
+        for row in rows
+        for result in row.results
+        if result.outcome is Outcome.MEASURED and result.memory is None
+    ]
+    return (f"memory cannot be seen of: {', '.join(dict.fromkeys(names))}",) if names else ()
 
 
 def _state(result: RivalResult) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
+from ..cases import WINDOW_CASES
 from ..record import Record
 from . import text
 from .grid import Grid, show
 from .layer import groups, headline_grid, rivals_grid
-from .sections import memory_grid, overhead_grid, training_grid
+from .sections import memory_grid, overhead_grid, training_grid, windows_memory_grid
 
 
 def print_record(record: Record, console: Console, with_all_rivals: bool = False) -> None:
@@ -26,6 +27,7 @@ def print_record(record: Record, console: Console, with_all_rivals: bool = False
             ("the layer", record.rows),
             ("a call's overhead", record.overhead),
             ("training", record.training),
+            ("windows of steps", record.windows),
         )
         if not rows
     ]
@@ -47,3 +49,8 @@ def grids(record: Record, with_all_rivals: bool) -> Iterator[Grid]:
             yield from (rivals_grid(record, row) for row in record.overhead)
     if record.training:
         yield training_grid(record)
+    for rows in groups(record.windows).values():
+        yield headline_grid(record, rows, WINDOW_CASES)
+        yield windows_memory_grid(rows)
+        if with_all_rivals:
+            yield from (rivals_grid(record, row) for row in rows)

@@ -1,4 +1,7 @@
-"""Every rival, in the order of the tables; this package first."""
+"""Every rival, in the order of the tables; this package first.
+
+``RIVALS`` compute the layer, ``WINDOW_RIVALS`` the locally connected one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from .layers import GroupedConv, LoopOfLinear
 from .ours import OURS, Op, PerStepDense
 from .products import Baddbmm, BmmOut, Einsum, GroupedMm, Matmul, VmapLinear
 from .unreachable import CublasLt
+from .windows import UNFOLDED, WINDOW_RIVALS
 
 RIVALS: Final[tuple[Rival, ...]] = (
     PerStepDense(),
@@ -30,4 +34,4 @@ RIVALS: Final[tuple[Rival, ...]] = (
     JaxEinsum(),
 )
 
-__all__ = ["OURS", "RIVALS", "Compiled", "Op", "Rival"]
+__all__ = ["OURS", "RIVALS", "UNFOLDED", "WINDOW_RIVALS", "Compiled", "Op", "Rival"]

@@ -67,7 +67,7 @@ class TorchRival(Rival):
     def function(self, workload: Workload) -> Function:
         """What a user would call with ``arguments``: the activated result, (B, T, O)."""
 
-    def arguments(self, inputs: Inputs) -> tuple[object, ...]:
+    def arguments(self, inputs: Inputs, workload: Workload) -> tuple[object, ...]:
         """The input and the parameters as it has them; x, weight and bias unless overridden."""
         tensors = (inputs.x, inputs.weight, inputs.bias)
         return tuple(tensor.detach() for tensor in tensors if tensor is not None)

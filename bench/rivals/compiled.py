@@ -39,8 +39,8 @@ class Compiled(TorchRival):
             self._rival.function(workload), dynamic=False, fullgraph=True, mode=self._mode
         )
 
-    def arguments(self, inputs: Inputs) -> tuple[object, ...]:
-        return self._rival.arguments(inputs)
+    def arguments(self, inputs: Inputs, workload: Workload) -> tuple[object, ...]:
+        return self._rival.arguments(inputs, workload)
 
     def leaves(self, arguments: tuple[object, ...]) -> tuple[Tensor, ...]:
         return self._rival.leaves(arguments)

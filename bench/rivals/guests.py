@@ -84,7 +84,7 @@ class GuestRival(Rival):
 
 
 class LocallyConnected1D(GuestRival):
-    """tf_keras.layers.LocallyConnected1D(O, 1) in a tf.function."""
+    """tf_keras.layers.LocallyConnected1D(O, k, s) in a tf.function; without windows (O, 1)."""
 
     name = "LocallyConnected1D"
     module = "bench.guests.keras2"
@@ -131,6 +131,8 @@ class GuestContestant(Contestant):
                 computed=_COMPUTED[workload.computed],
                 activation=workload.activation,
                 threads=torch.get_num_threads(),
+                kernel_size=workload.case.kernel_size,
+                stride=workload.case.stride,
             )
             for name, tensor in given.items():
                 _write(work.file(name), tensor)

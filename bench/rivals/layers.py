@@ -19,7 +19,7 @@ class LoopOfLinear(TorchRival):
     def function(self, workload: Workload) -> Function:
         return activated(_loop, workload.activation)
 
-    def arguments(self, inputs: Inputs) -> tuple[object, ...]:
+    def arguments(self, inputs: Inputs, workload: Workload) -> tuple[object, ...]:
         layers = nn.ModuleList()
         for t, weight in enumerate(inputs.weight):
             in_features, out_features = weight.shape
@@ -53,7 +53,7 @@ class GroupedConv(TorchRival):
     def function(self, workload: Workload) -> Function:
         return activated(_grouped_conv, workload.activation)
 
-    def arguments(self, inputs: Inputs) -> tuple[object, ...]:
+    def arguments(self, inputs: Inputs, workload: Workload) -> tuple[object, ...]:
         steps, in_features, out_features = inputs.weight.shape
         conv = nn.Conv1d(
             steps * in_features,
