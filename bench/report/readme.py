@@ -66,7 +66,7 @@ def _windows(record: Record) -> Iterator[str]:
     if not panels:
         return
     yield from _wrapped(
-        "The same of `LocallyConnected1d`, on windows of k steps, s steps apart; and what a "
+        "Speed-up of `LocallyConnected1d`, on windows of k steps, s steps apart; and what a "
         "forward holds at its peak beyond inputs and outputs, beside the size of the windows, in "
         "MB "
         f"({_epilogue(panels)}; {_where(record)}):"
