@@ -43,8 +43,8 @@ def _has_gradient(x: Tensor) -> bool:
 def _is_worth_its_own(x: Tensor) -> bool:
     """Whether ``_Windows`` is better than ``Tensor.unfold``, whose gradient is as deterministic.
 
-    On CPUs that one takes one to four times as long. Compiled, it is an ``index_put`` by atomics;
-    and torch.func.vmap has no rule for it.
+    On CPUs that one mostly takes two to four times as long. Compiled, it is an ``index_put`` by
+    atomics; and torch.func.vmap has no rule for it.
     """
     return (
         torch.compiler.is_compiling()

@@ -20,7 +20,7 @@ T, I, O = 5, 4, 3  # noqa: E741
 
 
 class Model(torch.nn.Module):
-    """A layer for each activation, one without a bias, and one of a grid."""
+    """A layer for each activation, one without a bias, one of a grid, and one of windows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,11 +30,13 @@ class Model(torch.nn.Module):
         self.without_bias = psd.PerStepDense(T, I, O, bias=False)
         self.norm = torch.nn.LayerNorm(O)
         self.grid = psd.PerStepDense((T, 1), O, 2)
+        self.windows = psd.LocallyConnected1d(T, I, O, 2, 2)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hidden = self.without_bias(x)
         after_other_modules = self.grid(self.norm(hidden).unsqueeze(-2))
-        return (*(layer(x) for layer in self.layers), hidden, after_other_modules)
+        of_steps = (layer(x) for layer in self.layers)
+        return (*of_steps, hidden, after_other_modules, self.windows(x))
 
 
 @pytest.fixture(scope="module")
