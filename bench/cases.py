@@ -7,6 +7,8 @@ from typing import Final
 
 import torch
 
+from .record import Sizes
+
 
 @dataclass(frozen=True)
 class Case:
@@ -35,21 +37,26 @@ class Case:
         return (self.kernel_size, self.stride) != (1, 1)
 
     @property
+    def sizes(self) -> Sizes:
+        """As a record has them."""
+        return Sizes(
+            batch=self.batch,
+            steps=self.steps,
+            in_features=self.in_features,
+            out_features=self.out_features,
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+        )
+
+    @property
     def in_steps(self) -> int:
         """Of x: as many as the windows reach."""
-        return (self.steps - 1) * self.stride + self.kernel_size
+        return self.sizes.in_steps
 
     @property
     def window_size(self) -> int:
         """The terms of a sum."""
-        return self.kernel_size * self.in_features
-
-    @property
-    def sizes(self) -> str:
-        """B,T,I,O, and k and s where they are not 1."""
-        sizes = f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
-        more = (("k", self.kernel_size), ("s", self.stride))
-        return sizes + "".join(f" {name}={size}" for name, size in more if size != 1)
+        return self.sizes.window_size
 
     @property
     def arithmetic(self) -> str:

@@ -60,7 +60,7 @@ def format_table() -> str:
     lines = [HEADER, "| --- " * HEADER.count(" | ") + "| --- |"]
     for number, case in enumerate(GPU_CASES, start=1):
         plan = explain_case(case)
-        cells = [str(number), case.name, case.sizes, case.arithmetic, *describe(plan)]
+        cells = [str(number), case.name, str(case.sizes), case.arithmetic, *describe(plan)]
         assert plan.backward is not None  # every size has one, for nothing is forced
         cells += describe(plan.backward)
         lines.append(f"| {' | '.join(cells)} |")

@@ -14,7 +14,7 @@ import torch
 from .contestant import Contestant
 from .gate import Gate, WrongError
 from .precision import float32_products
-from .record import Clock, Layout, Measurement, Memory, Outcome, RivalResult, Row, Sizes, Timing
+from .record import Clock, Layout, Measurement, Memory, Outcome, RivalResult, Row, Timing
 from .rivals import Rival
 from .timing import Budget, Stopwatch, first_line, stopwatches_of, take_turns
 from .workload import Inputs, Workload
@@ -87,14 +87,7 @@ def measure_row(
     case = workload.case
     return Row(
         case=case.name,
-        sizes=Sizes(
-            batch=case.batch,
-            steps=case.steps,
-            in_features=case.in_features,
-            out_features=case.out_features,
-            kernel_size=case.kernel_size,
-            stride=case.stride,
-        ),
+        sizes=case.sizes,
         arithmetic=case.arithmetic,
         computed=workload.computed,
         has_bias=workload.has_bias,

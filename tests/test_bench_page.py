@@ -243,7 +243,7 @@ def test_readme_tells_every_case_with_the_machine(full: page.Site) -> None:
     assert gpu_seed[-2:] == ["0.65 (baddbmm)"] * 2
     for case in CPU_CASES[1:]:
         assert rows_of(readme, case.name) == [
-            [case.name, case.sizes, "float32", "not measured", "not measured"]
+            [case.name, str(case.sizes), "float32", "not measured", "not measured"]
         ]
     assert "forward: 0.75 times `baddbmm`'s" in readme
     assert "not measured, so none is claimed" not in readme

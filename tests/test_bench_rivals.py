@@ -279,7 +279,7 @@ def test_cases_are_named_once_and_have_their_device() -> None:
     assert len(QUICK_CASES["cuda"]) == 8 and all(case.source for case in CASES)
     sizes = ["32,10,4,8", "256,24,32,32", "256,96,64,64"]
     sizes += ["64,512,128,128", "4096,16,64,64", "128,32,512,512"]
-    assert [case.sizes for case in CPU_CASES] == sizes
+    assert [str(case.sizes) for case in CPU_CASES] == sizes
 
 
 def test_rivals_are_named_once_and_this_package_comes_first() -> None:

@@ -122,7 +122,7 @@ def _gpu(records: Mapping[str, Record]) -> Iterator[str]:
     rows = tuple(
         (
             case.name,
-            case.sizes,
+            str(case.sizes),
             case.arithmetic,
             case.source,
             *(_covered(found, case, computed) for computed in passes),

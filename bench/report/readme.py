@@ -110,7 +110,7 @@ def _grid(record: Record, panels: dict[Pass, list[Row]], expected: Sequence[Case
         for computed, rows in panels.items()
         for row in rows
     }
-    sizes = {(case.name, case.arithmetic): case.sizes for case in expected}
+    sizes = {(case.name, case.arithmetic): str(case.sizes) for case in expected}
     for rows in panels.values():
         sizes |= {(row.case, row.arithmetic): str(row.sizes) for row in rows}
     lines = tuple(

@@ -64,7 +64,7 @@ def measure(workload: Workload, stopwatch: Stopwatch) -> TilesRow:
     case = workload.case
     return TilesRow(
         case=case.name,
-        sizes=case.sizes,
+        sizes=str(case.sizes),
         arithmetic=case.arithmetic,
         computed=workload.computed.value,  # type: ignore[arg-type]
         chosen=_name_of(plan),
