@@ -21,6 +21,7 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "train_distributed.py"
 SMALL = ["--channels=8", "--window=48", "--horizon=12", "--batch=8"]
+HANGS = 400  # seconds: four processes on two cores need a minute, or on a slow day two
 ITERATIONS, INTERVAL = 1500, 200
 
 
@@ -55,12 +56,12 @@ def torchrun(
         yield process
     finally:
         process.terminate()  # torchrun ends its workers, which are no group of its own
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANGS)
 
 
 def finished(folder: Path, processes: int, *arguments: str) -> str:
     with torchrun(folder, processes, *arguments) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HANGS)
         check_that_it_ended(process, out, err)
         return out
 
@@ -129,7 +130,7 @@ def test_killed_and_started_again(
     everything = f"--iterations={ITERATIONS}"
     with torchrun(tmp_path, 2, everything) as process:
         kill_one_after(process, 700)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANGS)
         assert process.returncode != 0
         assert "exitcode  : -9" in err
     unfinished = tmp_path / "checkpoints" / "99999999"
@@ -150,7 +151,7 @@ def test_killed_and_started_again(
 def test_torchrun_restarts_it(uninterrupted: dict[int, float], tmp_path: Path) -> None:
     with torchrun(tmp_path, 2, f"--iterations={ITERATIONS}", max_restarts=1) as process:
         before = kill_one_after(process, 700)
-        after, err = process.communicate(timeout=120)
+        after, err = process.communicate(timeout=HANGS)
         check_that_it_ended(process, after, err)
     starts = re.findall(r"^from iteration (\d+)", "".join(before) + after, re.M)
     assert len(starts) == 2 and int(starts[1]) > 700 - INTERVAL
@@ -165,6 +166,6 @@ def test_wrong_meshes_are_refused(tmp_path: Path) -> None:
         (["--channels=7"], "per_step_dense: the mesh must divide steps = 7 into equal parts"),
     ):
         with torchrun(tmp_path, 2, *arguments) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=HANGS)
         assert process.returncode != 0
         assert message in err
