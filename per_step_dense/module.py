@@ -48,8 +48,8 @@ class PerStepDense(Layer):
 
     Every step starts as a :class:`torch.nn.Linear` of its own would: weight and bias are uniform in
     :math:`\pm 1 / \sqrt{\text{in\_features}}`. The number of steps does not shrink that bound: an
-    output sums over ``in_features`` terms however many steps there are. (Keras 2's
-    ``LocallyConnected1D`` was drawn smaller by the root of T, whose Glorot limits took T for a
+    output sums over ``in_features`` terms however many steps there are. (That of Keras
+    2's ``LocallyConnected1D`` did shrink, by the root of T: its Glorot limits took T for a
     receptive field.)
 
     Raises:

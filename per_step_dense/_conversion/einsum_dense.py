@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from torch import Tensor
-
 from .._types import Activation
 from . import Parameters
 from .keras_activations import ours
@@ -20,9 +18,8 @@ def read_einsum_dense(layer: Any) -> tuple[Parameters, Activation | None]:
     order = _kernel_order(layer.equation)
     kernel = as_tensor("kernel", layer.kernel).permute(order)
     bias = None
-    if layer.bias is not None:
-        steps_and_out = (*kernel.shape[:-2], kernel.size(-1))
-        bias = _expanded(as_tensor("bias", layer.bias), steps_and_out)
+    if layer.bias is not None:  # expanded where steps or outputs share a part of it
+        bias = as_tensor("bias", layer.bias).expand(*kernel.shape[:-2], kernel.size(-1))
     parameters = Parameters(kernel, bias, layer.trainable, layer.trainable)
     return parameters, ours(layer.activation)
 
@@ -53,8 +50,3 @@ def _kernel_order(equation: str) -> list[int]:
         "'...ti,tio->...to': batch, steps and one dimension of features, in this order; "
         f"got {equation!r}"
     )
-
-
-def _expanded(bias: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """With a part for every step, also where steps or outputs share one."""
-    return bias.expand(shape)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .._geometry import Geometry
@@ -15,6 +14,7 @@ from . import Parameters
 from .keras_activations import ours
 from .keras_sizes import Known
 from .keras_weights import read_weights
+from .packing import Packing
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def read_locally_connected(
         return _read_layer(weights_or_layer)
     kernel, bias = read_weights(weights_or_layer)
     geometry = known.geometry_of(kernel)
-    return LocallyConnected(geometry, packed(geometry, kernel, bias), activation)
+    return LocallyConnected(geometry, _packed(geometry, kernel, bias), activation)
 
 
 def read_windows_of_one_step(
@@ -72,7 +72,7 @@ def read_windows_of_one_step(
     return read
 
 
-def packed(geometry: Geometry, kernel: Tensor, bias: Tensor | None) -> Parameters:
+def _packed(geometry: Geometry, kernel: Tensor, bias: Tensor | None) -> Parameters:
     """Those of a dense layer per step, of an implementation's own.
 
     Raises:
@@ -90,12 +90,8 @@ def packed(geometry: Geometry, kernel: Tensor, bias: Tensor | None) -> Parameter
         raise ValueError(
             f"per_step_dense: bias must be (T, O) = ({steps}, {features}); got {tuple(bias.shape)}"
         )
-    if not geometry.is_packed:
-        positions = torch.from_numpy(geometry.positions()).to(kernel.device)
-        kernel = kernel.flatten()[positions]
-    if bias is not None and geometry.is_channels_first:
-        bias = bias.reshape(features, steps).mT  # Keras's own: reshaped, not transposed
-    return Parameters(kernel, bias)
+    packing = Packing(geometry)
+    return Parameters(packing.weight(kernel), None if bias is None else packing.bias(bias))
 
 
 def check_is_layer(layer: Any, name: str) -> None:
@@ -129,7 +125,7 @@ def _read_layer(layer: Any) -> LocallyConnected:
         data_format=layer.data_format,
         implementation=getattr(layer, "implementation", 1),  # older than 2.3
     )
-    parameters = packed(geometry, *read_weights(layer.get_weights()))
+    parameters = _packed(geometry, *read_weights(layer.get_weights()))
     trained = {"is_weight_trained": layer.trainable, "is_bias_trained": layer.trainable}
     return LocallyConnected(geometry, replace(parameters, **trained), ours(layer.activation))
 

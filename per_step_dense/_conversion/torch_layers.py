@@ -41,8 +41,8 @@ def from_grouped_conv1d(conv: nn.Conv1d) -> Parameters:
     steps = conv.groups
     bias: Tensor | None = conv.bias
     return Parameters(
-        weight=conv.weight.detach().view(steps, -1, conv.weight.size(1)).mT,  # (T, I, O)
-        bias=None if bias is None else bias.detach().view(steps, -1),  # (T, O)
+        weight=conv.weight.detach().reshape(steps, -1, conv.weight.size(1)).mT,  # (T, I, O)
+        bias=None if bias is None else bias.detach().reshape(steps, -1),  # (T, O)
         is_weight_trained=conv.weight.requires_grad,
         is_bias_trained=bias is not None and bias.requires_grad,
     )

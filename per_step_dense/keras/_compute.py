@@ -11,6 +11,7 @@ from keras import ops
 from torch import Tensor
 
 from .._conversion.keras_activations import is_ours, ours
+from .._conversion.packing import Packing
 from .._geometry import Geometry
 from .._windows import windows_of
 from ..functional import per_step_dense
@@ -27,7 +28,7 @@ def prepare(geometry: Geometry) -> Compute:
 class _Torch:
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
-        self._positions: dict[torch.device, Tensor] = {}
+        self._packing = Packing(geometry)
 
     def __call__(
         self, inputs: Tensor, kernel: Any, bias: Any, activation: Callable[[Any], Any]
@@ -37,26 +38,15 @@ class _Torch:
         if any(geometry.pads):
             x = torch.nn.functional.pad(x, (0, 0, *geometry.pads))
         windows = windows_of(x, geometry.kernel_size, geometry.stride)  # (B, T, k * I)
-        weight = self._packed(ops.convert_to_tensor(kernel))  # (T, k * I, O)
+        weight = self._packing.weight(ops.convert_to_tensor(kernel))  # (T, k * I, O)
         if bias is not None:
-            bias = ops.convert_to_tensor(bias)  # (T, O)
-            if geometry.is_channels_first:
-                bias = bias.reshape(bias.shape[::-1]).mT
+            bias = self._packing.bias(ops.convert_to_tensor(bias))  # (T, O)
         is_fused = is_ours(activation)
         fused = ours(activation) if is_fused else None
         y = per_step_dense(windows, weight, bias, activation=fused)  # (B, T, O)
         if geometry.is_channels_first:
             y = y.mT
         return y if is_fused else activation(y)
-
-    def _packed(self, kernel: Tensor) -> Tensor:
-        if self._geometry.is_packed:
-            return kernel
-        positions = self._positions.get(kernel.device)
-        if positions is None:
-            positions = torch.from_numpy(self._geometry.positions()).to(kernel.device)
-            self._positions[kernel.device] = positions
-        return kernel.flatten()[positions]
 
 
 class _Ops:

@@ -53,9 +53,9 @@ class LocallyConnected1D(keras.layers.Layer):  # type: ignore[misc]
           transposed, as Keras 2 did
 
     The Glorot limits of the default ``kernel_initializer`` are Keras 2's too. They take all but the
-    last two dimensions of a kernel for a receptive field, T of implementation 1, so that the layer
-    starts from weights that are smaller by the root of T than those of
-    :class:`per_step_dense.LocallyConnected1d`.
+    last two dimensions of a kernel for a receptive field, T of implementation 1, so that the
+    weights it starts from shrink by the root of T. Those of
+    :class:`per_step_dense.LocallyConnected1d` do not.
 
     Raises:
         ValueError: an argument that does not fit, a kernel larger than the input.
