@@ -1,16 +1,16 @@
-"""Does use_kernel choose what runs: in this thread, in the backward, under torch.compile?"""
+"""Does use_kernel choose what runs: in this thread, and in the backward?"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 import truth
-from cases import Arguments, of_sizes
+from cases import Arguments
+from kernel_in_force import in_force, nothing_is_left_in_force, small  # noqa: F401 - around all
 from torch import Tensor
-from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
@@ -25,21 +25,6 @@ if _ops.compiled is None:
 ops = torch.ops.per_step_dense
 NAMES = ["auto", "reference", "simt", "tiny", "sm80", "sm90"]
 LISTED = "auto, reference, simt, tiny, sm80, sm90"
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_in_force() -> Iterator[None]:
-    yield
-    assert (in_force(), psd.kernels.in_force.name) == ("auto", "auto")
-
-
-def in_force() -> str:
-    return _ops.compiled.kernel_in_force()
-
-
-def small(device: torch.device | str = "cpu", grad: bool = True) -> Arguments:
-    args = of_sizes(6, 5, 7, 9, torch.float64, device)
-    return Arguments(*(tensor.requires_grad_(grad) for tensor in args))
 
 
 class CalledOps(TorchDispatchMode):
@@ -58,15 +43,6 @@ class CalledOps(TorchDispatchMode):
             kernel = args[index] if index < len(args) else "auto"
             self.kernels.append((func.name().partition("::")[2], kernel))
         return func(*args, **(kwargs or {}))
-
-
-def ops_run_by(call: Callable[[], object]) -> set[str]:
-    """Of compiled code too, which torch leaves uncompiled under a TorchDispatchMode."""
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True
-    ) as profile:
-        call()
-    return {event.key for event in profile.key_averages()}
 
 
 # The state
@@ -320,117 +296,3 @@ def test_context_inside_what_is_checkpointed_is_entered_again(
     exact = truth.per_step_dense(*args, activation="gelu")
     for ours, true in zip(args, torch.autograd.grad(exact.square().sum(), args), strict=True):
         torch.testing.assert_close(ours.grad, true)
-
-
-# torch.compile
-
-
-@pytest.fixture
-def nothing_compiled_before() -> Iterator[None]:
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
-def compiled(function: Callable[..., object]) -> tuple[Callable[..., object], object]:
-    counter = CompileCounterWithBackend("aot_eager")
-    return torch.compile(function, fullgraph=True, backend=counter), counter
-
-
-def kernels_in(graph: torch.fx.GraphModule) -> list[object]:
-    return [
-        node.args[4] if len(node.args) > 4 else node.kwargs.get("family", "auto")
-        for node in graph.graph.nodes
-        if str(node.target).startswith("per_step_dense.forward")
-    ]
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-def test_context_inside_compiled_code(device: torch.device) -> None:
-    def function(*args: Tensor) -> Tensor:
-        with psd.use_kernel("reference"):
-            y = psd.per_step_dense(*args, activation="gelu")
-            with psd.use_kernel("auto"):
-                y = y + psd.per_step_dense(*args)
-        return y * psd.per_step_dense(*args)
-
-    args = small(device)
-    run, counter = compiled(function)
-    y = run(*args)
-    assert kernels_in(counter.graphs[0]) == ["reference", "auto", "auto"]
-    assert counter.frame_count == 1
-    exact = truth.per_step_dense(*args)
-    exact = (truth.per_step_dense(*args, activation="gelu") + exact) * exact
-    torch.testing.assert_close(y, exact)
-    actual = torch.autograd.grad(y.sum(), args)
-    for ours, true in zip(actual, torch.autograd.grad(exact.sum(), args), strict=True):
-        torch.testing.assert_close(ours, true)
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
-def test_compiled_reference_is_an_einsum(grad: bool) -> None:
-    def function(*args: Tensor) -> Tensor:
-        with psd.use_kernel("reference"):
-            return psd.per_step_dense(*args)
-
-    run, _ = compiled(function)
-    args = small(grad=grad)
-    run(*args)
-    found = ops_run_by(lambda: run(*args))
-    assert "aten::bmm" in found
-    assert "per_step_dense::forward" not in found
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-def test_forced_kernel_inside_compiled_code_refuses_the_cpu() -> None:
-    def function(*args: Tensor) -> Tensor:
-        with psd.use_kernel("simt"):
-            return psd.per_step_dense(*args)
-
-    run, _ = compiled(function)
-    with pytest.raises(Exception, match=r"use_kernel\('simt'\) needs CUDA tensors; x is on cpu"):
-        run(*small())
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-def test_compiled_code_follows_the_context_around_it(device: torch.device) -> None:
-    args = small(device)
-    run, counter = compiled(lambda *args: psd.per_step_dense(*args))
-    with psd.use_kernel("reference"):
-        run(*args)
-    run(*args)
-    with psd.use_kernel("reference"):
-        run(*args)
-    run(*args)
-    assert [kernels_in(graph) for graph in counter.graphs] == [["reference"], ["auto"]]
-    with pytest.raises(Exception, match="needs CUDA tensors"), psd.use_kernel("tiny"):
-        run(*small("cpu"))
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-def test_compiled_bare_op_takes_its_argument_or_the_thread_that_runs_it() -> None:
-    args = small()
-    run, _ = compiled(lambda *args: ops.forward(*args))
-    with psd.use_kernel("reference"):
-        run(*args)
-    assert "per_step_dense::forward" in ops_run_by(lambda: run(*args))
-    with pytest.raises(ValueError, match="needs CUDA tensors"), psd.use_kernel("simt"):
-        run(*args)
-    explicit, counter = compiled(lambda *args: ops.forward(*args, family="reference"))
-    explicit(*args)
-    assert kernels_in(counter.graphs[0]) == ["reference"]
-
-
-@pytest.mark.usefixtures("nothing_compiled_before")
-def test_layer_with_decorator_is_compiled() -> None:
-    layer = psd.PerStepDense(5, 7, 9, dtype=torch.float64)
-
-    @psd.use_kernel("reference")
-    def function(x: Tensor) -> Tensor:
-        return layer(x)
-
-    run, counter = compiled(function)
-    x = small(grad=False).x
-    torch.testing.assert_close(run(x), layer(x))
-    assert kernels_in(counter.graphs[0]) == ["reference"]
