@@ -1,12 +1,16 @@
-"""What the gradient of windows costs: this package's, that of ``Tensor.unfold``, an index_add.
+"""What the gradient of windows takes, as a Markdown table: ours beside torch's own, on the CPU.
 
-python -m bench.windows_gradient
+python -m bench.windows_gradient                         prints it
+python -m bench.windows_gradient --update docs/design.md   puts it there
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -14,9 +18,12 @@ from torch import Tensor
 
 from per_step_dense import _windows
 
+from .generated import begin_marker, replace_between
+from .machine import describe_machine
 from .timing import QUICK, WallStopwatch, median_us, take_turns
 
-SIZES: Final = (  # batch, L, I, k, s
+BEGIN: Final = begin_marker("python -m bench.windows_gradient")
+SIZES: Final = (  # B, L, I, k, s
     (32, 12, 4, 3, 1),
     (256, 26, 32, 3, 1),
     (256, 98, 64, 3, 1),
@@ -26,37 +33,62 @@ SIZES: Final = (  # batch, L, I, k, s
 )
 
 
-def main() -> None:
-    """Prints microseconds, of float32 on the CPU."""
-    ways = {"own": _own, "unfold": _unfold, "as_strided": _as_strided}
-    print(f"{'B, L, I, k, s':<20}" + "".join(f"{name:>12}" for name in ways))
-    for *shape, kernel_size, stride in SIZES:
-        x = torch.randn(shape, requires_grad=True)
-        turns = {}
-        for name, way in ways.items():
-            windows = way(x, kernel_size, stride)
-            gradient = partial(
-                torch.autograd.grad, windows, x, torch.randn_like(windows), retain_graph=True
-            )
-            turns[name] = WallStopwatch().bind([gradient])
-        medians = map(median_us, take_turns(turns, QUICK).values())
-        sizes = ", ".join(map(str, (*shape, kernel_size, stride)))
-        print(f"{sizes:<20}" + "".join(f"{median:>9.0f} us" for median in medians))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, and prints the table or puts it into a file."""
+    parser = argparse.ArgumentParser(prog="python -m bench.windows_gradient")
+    parser.add_argument("--update", type=Path, metavar="FILE")
+    options = parser.parse_args(argv)
+    table = "\n".join(_table(SIZES))
+    if options.update:
+        text = replace_between(options.update.read_text(), BEGIN, table)
+        options.update.write_text(text)
+    else:
+        print(table)
+    return 0
 
 
-def _own(x: Tensor, kernel_size: int, stride: int) -> Tensor:
+def _table(all_sizes: Sequence[tuple[int, ...]]) -> Iterator[str]:
+    machine = describe_machine(torch.device("cpu"))
+    yield (
+        f"Microseconds, float32 ({machine.cpu}, {machine.threads} threads, {machine.date[:10]}, "
+        f"torch {machine.torch}):"
+    )
+    yield ""
+    yield f"| B, L, I, k, s | {' | '.join(_WAYS)} |"
+    yield f"| --- {'| ---: ' * len(_WAYS)}|"
+    for sizes in all_sizes:
+        times = (f"{us:.0f}" for us in _times(*sizes))
+        yield f"| {', '.join(map(str, sizes))} | {' | '.join(times)} |"
+
+
+def _times(batch: int, steps: int, features: int, kernel_size: int, stride: int) -> list[float]:
+    """Of a gradient, each way's, in turns."""
+    x = torch.randn(batch, steps, features, requires_grad=True)
+    turns = {}
+    for name, way in _WAYS.items():
+        windows = way(x, kernel_size, stride)
+        dwindows = torch.randn_like(windows)
+        call = partial(torch.autograd.grad, windows, x, dwindows, retain_graph=True)
+        turns[name] = WallStopwatch().bind([call])
+    return list(map(median_us, take_turns(turns, QUICK).values()))
+
+
+def _fold(x: Tensor, kernel_size: int, stride: int) -> Tensor:
     apply: Callable[..., Tensor] = _windows._WindowsWithTangents.apply
     return apply(x, kernel_size, stride)
 
 
-def _unfold(x: Tensor, kernel_size: int, stride: int) -> Tensor:
-    return _windows._view(x, kernel_size, stride)
-
-
 def _as_strided(x: Tensor, kernel_size: int, stride: int) -> Tensor:
-    windows = _unfold(x.detach(), kernel_size, stride)
+    windows = _windows._view(x.detach(), kernel_size, stride)
     return x.as_strided(windows.shape, windows.stride())
 
 
+_WAYS: Final[Mapping[str, Callable[[Tensor, int, int], Tensor]]] = {
+    "the fold": _fold,
+    "of `Tensor.unfold`": _windows._view,
+    "of `Tensor.as_strided`": _as_strided,
+}
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
