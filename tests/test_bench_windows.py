@@ -16,6 +16,7 @@ for _package in ("matplotlib", "pydantic", "rich"):
 
 from bench_records import OURS, cpu_record, measured, row, windows_row
 
+import per_step_dense as psd
 from bench import derived
 from bench.arguments import parse
 from bench.cases import Case
@@ -192,29 +193,37 @@ def test_work_of_windows() -> None:
 
 
 LARGE = Case("large", 64, 48, 32, 16, torch.float32, "a test", False, 3, 1)
-WINDOWS_BYTES = 64 * 48 * 96 * 4
+WINDOWS_BYTES, Y_BYTES = 64 * 48 * 96 * 4, 64 * 48 * 16 * 4
 
 
 def memory(rival: TorchRival, computed: Pass) -> Memory:
     return entered(rival, Workload(LARGE, CPU, computed, True, "gelu")).memory()
 
 
+def products_held() -> int:
+    """ATen multiplies step by step, and copies what comes out into the order of the batch."""
+    one = torch.ones(1, 1, 1)
+    return 1 if psd.explain(one, one).kernel == "aten" else 0
+
+
 def test_ours_forward_holds_no_copy_of_the_windows_and_an_einsums_does() -> None:
     ours, unfolded, *_ = UNCOMPILED
     assert (ours.name, unfolded.name) == (OURS, UNFOLDED)
     seen = memory(ours, Pass.FORWARD)
-    assert seen.peak_bytes < seen.tensors_bytes + WINDOWS_BYTES / 10
+    product = products_held() * Y_BYTES
+    assert seen.peak_bytes < seen.tensors_bytes + product + WINDOWS_BYTES / 10
     copied = memory(unfolded, Pass.FORWARD)
     assert copied.tensors_bytes == seen.tensors_bytes
     assert copied.peak_bytes >= copied.tensors_bytes + WINDOWS_BYTES
 
 
-def test_ours_backward_holds_the_gradient_of_the_windows_once() -> None:
+def test_ours_backward_holds_the_gradient_of_the_windows() -> None:
     ours, *_ = UNCOMPILED
-    y_and_z = 2 * 64 * 48 * 16 * 4
     seen = memory(ours, Pass.BOTH)
     extra = seen.peak_bytes - seen.tensors_bytes
-    assert 0.9 * WINDOWS_BYTES < extra < 1.1 * WINDOWS_BYTES + y_and_z
+    gradients = (1 + products_held()) * WINDOWS_BYTES
+    y_and_z = 2 * Y_BYTES
+    assert gradients - WINDOWS_BYTES / 10 < extra < gradients + WINDOWS_BYTES / 10 + y_and_z
 
 
 # Measured
