@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import torch
-from worlds import World
 
+# Several test processes share the cores: a thread that waits for another must not keep one busy.
+# OpenMP reads it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # What cuBLAS wants before torch.use_deterministic_algorithms lets it run.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import torch
+from worlds import World
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
