@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -337,15 +336,3 @@ def test_source_that_does_not_compile_is_no_catch() -> None:
     mutation = Mutation("csrc/kernels/simt/gemm.cuh", "Accumulators<Config> accum{};", "not C++")
     with pytest.raises(emulator.BuildError, match="error:"):
         build(mutation, run=run_by(SCENARIOS["forward"]))
-
-
-def run_driver(variant: Variant, *arguments: str) -> subprocess.CompletedProcess[str]:
-    driver: Path = emulator.build_driver(variant)
-    return subprocess.run([driver, *arguments], capture_output=True, text=True, check=False)
-
-
-@plants_faults
-def test_no_kernel_races_under_thread_sanitizer() -> None:
-    done = run_driver(Variant.THREAD, "0")  # .ci/run has two more
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"1 schedules, \d\d\d runs, 0 faults", done.stdout)

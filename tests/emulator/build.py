@@ -28,6 +28,7 @@ from .sources import (
     INCLUDE_FOLDERS,
     ONE_TILE,
     REPOSITORY,
+    STANDARD_HEADERS,
     Instantiation,
     SourceTree,
 )
@@ -125,7 +126,7 @@ def build_mutant(root: Path, run: Collection[Instantiation] | None = None) -> Pa
     `run` is what will run of the kernels of tiles. The other ones are this checkout's.
     """
     tree = SourceTree(root)
-    flags = Variant.PLAIN.mutant_flags
+    flags = _with_standard_headers(Variant.PLAIN.mutant_flags)
     kernels = _units(tree, tree.sources(), flags) if run is None else _narrowed(tree, flags, run)
     runtime = _units(tree, tree.runtime_sources(), Variant.PLAIN.runtime_flags)
     return _link_library(_compile_all(*runtime, *kernels), ("-Wl,--strip-debug",))
@@ -173,6 +174,20 @@ def _narrowed(
             left_as_it_is.append(Unit(_checkout(), source, Variant.PLAIN.kernel_flags))
     # Of an inline function that several objects have, the first one's is linked: the mutant's.
     return [*compiled, *left_as_it_is]
+
+
+def _with_standard_headers(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """The flags that have them included in front, where they were precompiled by the same flags."""
+    header = REPOSITORY / STANDARD_HEADERS
+    flags_of_both = (*COMMON_FLAGS, *flags)
+    digest = hashlib.sha256(repr((_compiler_version(), flags_of_both)).encode())
+    digest.update(header.read_bytes())
+    precompiled = _make(
+        _artifact(f"{header.stem}-{digest.hexdigest()[:16]}.h.gch"),
+        lambda out: ["g++", *flags_of_both, "-x", "c++-header", str(header), "-o", out],
+    )
+    # There is no such header beside it: what g++ cannot take the precompiled one for, it refuses.
+    return (*flags, "-include", str(precompiled.with_suffix("")))
 
 
 def _compile_all(*units: Unit) -> list[Path]:

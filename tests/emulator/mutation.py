@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .build import BUILD_FOLDER
 from .sources import EMULATOR, REPOSITORY
 
 
@@ -49,14 +50,17 @@ class Mutation:
 
 @contextlib.contextmanager
 def mutated_tree(*mutations: Mutation) -> Iterator[Path]:
-    """The kernels' and the emulator's sources with the mutations applied, links to all others."""
-    with tempfile.TemporaryDirectory(prefix="emulator-") as folder:
+    """The kernels' and the emulator's sources with the mutations applied, links to all others.
+
+    Hard links, on the file system of the checkout: they take a thirtieth of the time of symbolic
+    ones.
+    """
+    BUILD_FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mutated-", dir=BUILD_FOLDER) as folder:
         root = Path(folder)
         ignored = shutil.ignore_patterns("*.py", "*.pyc")
         for part in (Path("csrc"), EMULATOR):
-            shutil.copytree(
-                REPOSITORY / part, root / part, ignore=ignored, copy_function=os.symlink
-            )
+            shutil.copytree(REPOSITORY / part, root / part, ignore=ignored, copy_function=os.link)
         for mutation in mutations:
             mutation.apply(root)
         yield root

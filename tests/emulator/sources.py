@@ -16,6 +16,7 @@ EMULATOR = Path("tests/emulator")
 INCLUDE_FOLDERS = (EMULATOR / "include", EMULATOR, Path("csrc"))
 ONE_TILE = EMULATOR / "one_tile"
 DRIVER_SOURCE = EMULATOR / "driver.cpp"
+STANDARD_HEADERS = EMULATOR / "standard_headers.h"
 # Globs, not a list by hand: what torch's build takes in is executed here too.
 SOURCE_PATTERNS = (
     "csrc/kernels/**/*.cu",
