@@ -1,5 +1,5 @@
-// What the sources include of the standard library, half of what the compiler reads of one. It is
-// read once for all mutants: build.py precompiles it.
+// What the sources include of the standard library, which was a third of the time that a mutant
+// takes to compile. build.py precompiles it, once for all mutants.
 #pragma once
 
 #include <algorithm>
