@@ -24,8 +24,9 @@ class LocallyConnected1d(Layer):
     .. math:: y_{b,t,:} = \mathrm{activation}(
         [x_{b,ts,:}, \dots, x_{b,ts+k-1,:}] \, W_t + b_t)
 
-    Channels last. The windows are a view of the input, never copied; their gradient is, and is
-    added up to that of the input in one deterministic pass.
+    Channels last. The windows are a view of the input, which the kernels read without a copy (only
+    oneDNN, which multiplies bfloat16 on CPUs with AVX-512, makes one). Their gradient is held in
+    memory, and is added up to that of the input in one deterministic pass.
 
     Args:
         in_steps: the number of steps of the input, L.

@@ -180,10 +180,8 @@ def _with_standard_headers(flags: tuple[str, ...]) -> tuple[str, ...]:
     """The flags that have them included in front, where they were precompiled by the same flags."""
     header = REPOSITORY / STANDARD_HEADERS
     flags_of_both = (*COMMON_FLAGS, *flags)
-    digest = hashlib.sha256(repr((_compiler_version(), flags_of_both)).encode())
-    digest.update(header.read_bytes())
     precompiled = _make(
-        _artifact(f"{header.stem}-{digest.hexdigest()[:16]}.h.gch"),
+        _artifact(f"{header.stem}-{_digest(flags_of_both, header.read_bytes())}.h.gch"),
         lambda out: ["g++", *flags_of_both, "-x", "c++-header", str(header), "-o", out],
     )
     # There is no such header beside it: what g++ cannot take the precompiled one for, it refuses.
@@ -198,9 +196,7 @@ def _compile_all(*units: Unit) -> list[Path]:
 def _compile(unit: Unit) -> Path:
     tree, source = unit.tree, unit.source
     flags = (*COMMON_FLAGS, *unit.flags)
-    digest = hashlib.sha256(repr((_compiler_version(), flags)).encode())
-    digest.update(tree.digest(source))
-    target = _artifact(f"{source.stem}-{digest.hexdigest()[:16]}.o")
+    target = _artifact(f"{source.stem}-{_digest(flags, tree.digest(source))}.o")
     language = ["-x", "c++"] if source.suffix == ".cu" else []
     include_flags = [f"-I{folder}" for folder in tree.include_folders]
     # Messages name files from the root on, and equal text gives equal objects in every tree.
@@ -216,14 +212,20 @@ def _compile(unit: Unit) -> Path:
     )
 
 
+def _digest(flags: Sequence[str], content: bytes) -> str:
+    """Of what the compiler is called with, and its version."""
+    digest = hashlib.sha256(repr((_compiler_version(), tuple(flags))).encode())
+    digest.update(content)
+    return digest.hexdigest()[:16]
+
+
 def _link_library(objects: Sequence[Path], flags: Sequence[str]) -> Path:
     return _link(objects, "libemulator", ".so", ("-shared", "-Wl,-Bsymbolic", *flags))
 
 
 def _link(objects: Sequence[Path], stem: str, suffix: str, flags: Sequence[str]) -> Path:
-    names = [item.name for item in objects]
-    digest = hashlib.sha256(repr((names, flags, _compiler_version())).encode()).hexdigest()[:16]
-    target = _artifact(f"{stem}-{digest}{suffix}")
+    names = " ".join(item.name for item in objects)
+    target = _artifact(f"{stem}-{_digest(flags, names.encode())}{suffix}")
     return _make(target, lambda out: ["g++", *flags, *map(str, objects), "-o", out])
 
 

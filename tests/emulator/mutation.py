@@ -52,8 +52,8 @@ class Mutation:
 def mutated_tree(*mutations: Mutation) -> Iterator[Path]:
     """The kernels' and the emulator's sources with the mutations applied, links to all others.
 
-    Hard links, on the file system of the checkout: they take a thirtieth of the time of symbolic
-    ones.
+    Hard links, and so on the checkout's file system: symbolic ones are files of their own, and to
+    make hundreds of them took longer than to link the mutant.
     """
     BUILD_FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mutated-", dir=BUILD_FOLDER) as folder:
