@@ -204,8 +204,8 @@ std::string refusal(const Problem& problem, KernelFamily family, const Architect
     const std::string obstacle = why_no_sm90(architecture);
     return obstacle.empty() ? sm90::why_not(problem) : obstacle;
   }
-  if (problem.rows.begin)
-    return name_of(family) + std::string(" needs every step to have all rows");
+  if (family == KernelFamily::kAten && problem.rows.begin)
+    return "ATen needs every step to have all rows";
   return family == KernelFamily::kTiny ? tiny::why_not(problem) : "";
 }
 

@@ -25,35 +25,42 @@ double elems_of(const void* data, std::initializer_list<int64_t> extents, const 
   return std::min(product, reach);
 }
 
-// Where rows differ by step, all steps together have those that are counted.
 double flops_of(const Gemm& gemm) {
-  const bool is_shared = gemm.m_ranges.begin || gemm.k_ranges.begin;
-  const double steps = is_shared ? 1 : double(gemm.t);
-  return 2.0 * steps * double(gemm.m) * double(gemm.n) * double(gemm.k);
+  const double m = double(gemm.m), n = double(gemm.n), k = double(gemm.k);
+  if (gemm.m_ranges.begin) return 2.0 * double(gemm.m_ranges.total) * n * k;
+  if (gemm.k_ranges.begin) return 2.0 * m * n * double(gemm.k_ranges.total);
+  return 2.0 * double(gemm.t) * m * n * k;
+}
+
+// Of the rows of x, y and their gradients.
+template <class Problem>
+double elems_of_rows(const Problem& p, const View3& view, int64_t columns) {
+  if (!p.rows.begin) return elems_of(view.data, {p.b, p.t, columns}, view.stride);
+  return view.data ? double(p.rows.total) * double(columns) : 0;
 }
 
 }  // namespace
 
 Work work_of(const ForwardProblem& p) {
-  const double elems = elems_of(p.x.data, {p.b, p.t, p.i}, p.x.stride) +
+  const double elems = elems_of_rows(p, p.x, p.i) +
                        elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) +
                        elems_of(p.bias.data, {p.t, p.o}, p.bias.stride) +
-                       elems_of(p.y.data, {p.b, p.t, p.o}, p.y.stride) +
-                       elems_of(p.z.data, {p.b, p.t, p.o}, p.z.stride);
+                       elems_of_rows(p, p.y, p.o) +
+                       elems_of_rows(p, p.z, p.o);
   return {flops_of(forward_product(p)), elems * double(bytes_of(p.dtype))};
 }
 
 Work work_of(const BackwardProblem& p) {
-  double elems = elems_of(p.dz.data, {p.b, p.t, p.o}, p.dz.stride);
+  double elems = elems_of_rows(p, p.dz, p.o);
   double gradient_elems = elems_of(p.dbias.data, {p.t, p.o}, p.dbias.stride);
   double flops = 0;
   if (p.dx.data) {
     elems += elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) +
-             elems_of(p.dx.data, {p.b, p.t, p.i}, p.dx.stride);
+             elems_of_rows(p, p.dx, p.i);
     flops += flops_of(grad_input_product(p));
   }
   if (p.dweight.data) {
-    elems += elems_of(p.x.data, {p.b, p.t, p.i}, p.x.stride);
+    elems += elems_of_rows(p, p.x, p.i);
     gradient_elems += elems_of(p.dweight.data, {p.t, p.i, p.o}, p.dweight.stride);
     flops += flops_of(grad_weight_product(p));
   }

@@ -14,8 +14,8 @@ tiled::OperandAccesses accesses_of(const Gemm& gemm, DType dtype) {
 
 Gemm with_equal_rows(Gemm gemm) {
   const int64_t steps = std::max<int64_t>(gemm.t, 1);
-  if (gemm.m_ranges.begin) gemm.m = ceil_div(gemm.m, steps);
-  if (gemm.k_ranges.begin) gemm.k = ceil_div(gemm.k, steps);
+  if (gemm.m_ranges.begin) gemm.m = ceil_div(gemm.m_ranges.total, steps);
+  if (gemm.k_ranges.begin) gemm.k = ceil_div(gemm.k_ranges.total, steps);
   gemm.m_ranges = gemm.k_ranges = {};
   return gemm;
 }

@@ -55,7 +55,10 @@ using PlanKey = std::array<int64_t, 32>;
 template <class Problem>
 void add_extents(KeyWriter<32>& key, const Problem& problem, int device, KernelFamily family) {
   for (const int64_t extent : {problem.b, problem.t, problem.i, problem.o}) key.add(extent);
-  key.add(int64_t(problem.rows.begin != nullptr));
+  const RowRanges& rows = problem.rows;
+  for (const int64_t known : {int64_t(rows.begin != nullptr), rows.total, rows.most}) {
+    key.add(known);
+  }
   key.add(int64_t(problem.dtype) << 32 | int64_t(family) << 16 | int64_t(device));
 }
 

@@ -51,6 +51,8 @@ struct View2 {
 struct RowRanges {
   const int64_t* begin;  // (T)
   const int64_t* count;  // (T)
+  // What the host knows of count. Kernels may leave out what there is more of.
+  int64_t total, most;  // the sum and the largest
 };
 
 // y[b, t, :] = activation(x[b, t, :] @ weight[t] + bias[t])

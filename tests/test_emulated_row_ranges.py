@@ -1,7 +1,7 @@
 """Are products right whose rows differ from step to step, as in a packed sequence?
 
 Each step is compared with torch's product of its own rows. Rows of no step are NaN: no result may
-become it, and none of theirs anything else. That sm80 does not read them the emulator sees to.
+become it, and none of theirs anything else. That only sm90 reads them the emulator sees to.
 """
 
 from __future__ import annotations
@@ -16,16 +16,25 @@ import pytest
 import torch
 from emulated import KERNELS, SM90_KERNELS, Kernel, torchs_bmm
 from emulator import EmulatorError
+from emulator.structs import BackwardProblem, RowRanges, View3, dtype_index
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 
-OF_SM80 = [kernel for kernel in KERNELS if kernel.family == "sm80"]
+BELOW_SM90 = [kernel for kernel in KERNELS if kernel.takes_ranges]
 OF_SM90 = [kernel for kernel in SM90_KERNELS if kernel.takes_ranges]
 HALF_OF_SM90 = [kernel for kernel in OF_SM90 if kernel.dtype is torch.float16]
 SMALL_OF_SM90 = HALF_OF_SM90[-1]
 
-each_kernel = pytest.mark.parametrize("kernel", OF_SM80, ids=str)
-each_kernel_of_both = pytest.mark.parametrize("kernel", OF_SM80 + HALF_OF_SM90, ids=str)
+# Which rows a step has is the same question whatever the elements are.
+IN_ONE_DTYPE = [
+    kernel
+    for kernel in BELOW_SM90
+    if kernel.dtype is (torch.float16 if kernel.family == "sm80" else torch.float32)
+]
+
+each_kernel = pytest.mark.parametrize("kernel", BELOW_SM90, ids=str)
+each_in_one_dtype = pytest.mark.parametrize("kernel", IN_ONE_DTYPE, ids=str)
+each_of_all_in_one_dtype = pytest.mark.parametrize("kernel", IN_ONE_DTYPE + HALF_OF_SM90, ids=str)
 
 
 class Rows(NamedTuple):
@@ -86,13 +95,13 @@ ABOUT_TILES = ("around_the_tile", "around_a_stage_of_terms", "gaps", "beyond_the
 
 
 def cases_of(kernel: Kernel) -> Iterable[str]:
-    if kernel.family == "sm80":
+    if kernel in IN_ONE_DTYPE:
         return rows_of(kernel)
     about_sm80 = {"many_steps", "as_many_steps_as_threads"}
     return sorted(rows_of(kernel).keys() - about_sm80) if kernel == SMALL_OF_SM90 else ABOUT_TILES
 
 
-CASES = [(kernel, case) for kernel in OF_SM80 + OF_SM90 for case in cases_of(kernel)]
+CASES = [(kernel, case) for kernel in BELOW_SM90 + OF_SM90 for case in cases_of(kernel)]
 
 
 class Arguments(NamedTuple):
@@ -190,7 +199,7 @@ def test_both_match_fp64_step_by_step(kernel: Kernel, case: str):
         assert_gradients_match_fp64(kernel, rows, args)
 
 
-@each_kernel_of_both
+@each_of_all_in_one_dtype
 def test_what_a_step_has_does_not_reach_the_others(kernel: Kernel):
     rows = packed(5, 67, 0, 3)
     x, weight, bias, dz = arguments(kernel, rows, 40, 40)
@@ -209,14 +218,14 @@ def test_what_a_step_has_does_not_reach_the_others(kernel: Kernel):
 
 
 @pytest.mark.parametrize("mask", list(itertools.product([True, False], repeat=3)), ids=str)
-@each_kernel_of_both
+@each_of_all_in_one_dtype
 def test_backward_forms_any_subset_of_the_gradients(kernel: Kernel, mask: tuple[bool, ...]):
     rows = packed(67, 0, 20, 3)
     assert_gradients_match_fp64(kernel, rows, arguments(kernel, rows, 37, 71), mask)
     assert emulator.default_library().counters.launches == int(any(mask))
 
 
-@each_kernel_of_both
+@each_of_all_in_one_dtype
 def test_sums_that_a_caller_wants_split_match_fp64(kernel: Kernel):
     rows = packed(5 * kernel.facts.block_k + 1, 2, 0, 67)
     args = arguments(kernel, rows, 3 * kernel.facts.block_k, 40)
@@ -226,7 +235,7 @@ def test_sums_that_a_caller_wants_split_match_fp64(kernel: Kernel):
 
 
 @pytest.mark.parametrize("outputs", ["padded", "strided", "transposed"])
-@each_kernel
+@each_in_one_dtype
 def test_rows_and_results_in_any_layout(kernel: Kernel, outputs: str):
     rows = Rows(kernel.facts.block_m + 9, (5, 0), (kernel.facts.block_m + 2, 3))
     args = arguments(kernel, rows, 35, kernel.facts.block_n + 6)
@@ -235,6 +244,41 @@ def test_rows_and_results_in_any_layout(kernel: Kernel, outputs: str):
     )
     assert_forward_matches_fp64(kernel, rows, strided, outputs=outputs)
     assert_gradients_match_fp64(kernel, rows, strided, outputs=outputs)
+
+
+@each_kernel
+def test_rows_of_a_padded_batch(kernel: Kernel):
+    """Of a batch whose samples are sorted, the longest first: the first so many at each step."""
+    count = (kernel.facts.block_m + 3, 5, 5, 0)
+    rows, args = packed(*count), arguments(kernel, packed(*count), 35, kernel.facts.block_n + 6)
+    ranges = (0,) * len(count), count
+
+    def padded(of_steps: Tensor) -> Tensor:
+        batch = torch.full((count[0] + 2, len(count), of_steps.size(1)), torch.nan).to(of_steps)
+        for t, own in enumerate(rows):
+            batch[: count[t], t] = of_steps[own]
+        return batch
+
+    def unpadded(batch: Tensor) -> Tensor:
+        own = torch.cat([batch[: count[t], t] for t in range(len(count))])
+        assert batch.isnan().sum() == batch.numel() - own.numel()  # of the others none is written
+        return own
+
+    x, dz = padded(args.x), padded(args.dz)
+    y, _ = kernel.forward(x, args.weight, args.bias, rows=ranges)
+    dx, dweight, dbias = kernel.backward(dz, x, args.weight, rows=ranges)
+    multiplied = [kernel.as_multiplied(tensor) for tensor in (args.dz, args.x, args.weight)]
+    exact = [tensor.double() for tensor in (args.dz, args.x, args.weight)]
+    assert_as_close_as_torch(
+        unpadded(y),
+        forward_by_step(rows, *multiplied[1:], args.bias),
+        forward_by_step(rows, *exact[1:], args.bias.double()),
+    )
+    torchs, exacts = (backward_by_step(rows, *tensors) for tensors in (multiplied, exact))
+    assert_as_close_as_torch(unpadded(dx), torchs[0], exacts[0])
+    assert_as_close_as_torch(dweight, torchs[1], exacts[1])
+    sums = column_sums_by_step(rows, args.dz), column_sums_by_step(rows, args.dz.double())
+    assert_as_close_as_torch(dbias, *sums)
 
 
 @pytest.mark.parametrize("kernel", HALF_OF_SM90, ids=str)
@@ -250,7 +294,7 @@ def test_rows_and_results_with_gaps_where_tma_takes_them(kernel: Kernel):
     assert emulator.default_library().counters.launches == 2  # the first copies dz
 
 
-@each_kernel_of_both
+@each_of_all_in_one_dtype
 def test_every_schedule_gives_the_same_bits(kernel: Kernel):
     rows = packed(*(t % 5 * 7 for t in range(11)))
     x, weight, bias, dz = arguments(kernel, rows, 70, 33)
@@ -263,7 +307,9 @@ def test_every_schedule_gives_the_same_bits(kernel: Kernel):
         assert all(map(torch.equal, results[0], others))
 
 
-@each_kernel
+@pytest.mark.parametrize(
+    "kernel", [kernel for kernel in IN_ONE_DTYPE if kernel.family != "tiny"], ids=str
+)
 def test_no_tile_is_spent_on_rows_that_a_step_does_not_have(kernel: Kernel):
     rows = packed(300, *[1] * 20)
     x, weight, bias, _ = arguments(kernel, rows, 8, kernel.facts.block_n + 1)
@@ -272,13 +318,35 @@ def test_no_tile_is_spent_on_rows_that_a_step_does_not_have(kernel: Kernel):
     assert 0 < emulator.default_library().counters.blocks <= most
 
 
-@pytest.mark.parametrize("family", ["simt", "tiny"])
-def test_other_families_refuse_rows_that_differ_by_step(family: str):
-    with pytest.raises(EmulatorError, match=f"{family} needs .* rows") as caught:
-        emulator.forward(
-            torch.ones(5, 4), torch.ones(2, 4, 3), rows=((0, 2), (2, 3)), kernel=family
-        )
-    assert caught.value.kind == "choice"
+def packed_problem(total: int, most: int) -> BackwardProblem:
+    """Of contiguous tensors that are nowhere."""
+    _, _, i, o = sizes = 9, 3, 8, 16
+    rows, weight = View3(64, (i, 0, 1)), View3(64, (i * o, o, 1))
+    return BackwardProblem(
+        *sizes,
+        dtype=dtype_index(torch.float16),
+        rows=RowRanges(64, 64, total, most),
+        dz=View3(64, (o, 0, 1)),
+        x=rows,
+        weight=weight,
+        dx=rows,
+        dweight=weight,
+    )
+
+
+def test_the_plan_cache_tells_batches_of_other_rows_apart():
+    library = emulator.default_library()
+    known = [(9, 9), (9, 5), (6, 5)]
+    for one, other in itertools.product(known, known):
+        shares = library.share_a_plan(packed_problem(*one), packed_problem(*other))
+        assert shares == (one == other)
+
+
+@pytest.mark.parametrize("total", [0, 6, 9])
+def test_rows_of_no_step_do_not_count_as_read_or_written(total: int):
+    t, i, o = 3, 8, 16
+    expected = 2 * (total * (o + 2 * i) + 2 * t * i * o)  # dz, x, dx; weight, dweight
+    assert emulator.default_library().bytes_of(packed_problem(total, total)) == expected
 
 
 def refusal(x: Tensor, weight: Tensor, rows: Rows, **wishes) -> str:

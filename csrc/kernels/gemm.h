@@ -34,8 +34,8 @@ struct Vector {
 // c[t] = activation(a[t] b[t] + bias[t]), or c[t] += a[t] b[t]
 struct Gemm {
   int64_t t, m, n, k;
-  RowRanges m_ranges;  // the rows of each step, where they differ; m counts those of all steps
-  RowRanges k_ranges;  // likewise for the terms
+  RowRanges m_ranges;  // the rows of each step, of all m, where they differ
+  RowRanges k_ranges;  // likewise for the terms, of all k
   Operand a;           // (T, M, K)
   Operand b;           // (T, N, K)
   Matrix c;            // (T, M, N), or absent where only the column sums are wanted
@@ -50,6 +50,14 @@ struct Gemm {
 Gemm forward_product(const ForwardProblem& problem);
 Gemm grad_input_product(const BackwardProblem& problem);
 Gemm grad_weight_product(const BackwardProblem& problem);
+
+// Of a step, at most.
+inline int64_t rows_of_a_step(const Gemm& gemm) {
+  return gemm.m_ranges.begin ? gemm.m_ranges.most : gemm.m;
+}
+inline int64_t terms_of_a_step(const Gemm& gemm) {
+  return gemm.k_ranges.begin ? gemm.k_ranges.most : gemm.k;
+}
 
 inline bool is_wanted(const Gemm& gemm) { return gemm.c.data || gemm.column_sums.data; }
 

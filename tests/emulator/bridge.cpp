@@ -66,17 +66,21 @@ class Views {
                 int64_t columns) {
     const bool is_fetched = fetches_boxes_ && role == BufferRole::kInput;
     if (!rows_.begin || is_fetched) return add(name, role, view, rows, steps_, columns);
-    int64_t begin = 0, end = 0;
+    if (view.data == nullptr) return;
+    int64_t step = 0, begin = 0, end = 0;
     const auto add_run = [&] {
-      if (view.data == nullptr) return;
-      auto* data = static_cast<char*>(view.data) + begin * view.stride[0] * element_bytes_;
+      const int64_t offset = begin * view.stride[0] + step * view.stride[1];
+      auto* data = static_cast<char*>(view.data) + offset * element_bytes_;
       add(name, role, View3{data, {view.stride[0], 0, view.stride[2]}}, end - begin, 1, columns);
     };
+    // Those of one matrix may lie one behind the other.
+    const bool is_one_matrix = view.stride[1] == 0;
     for (int64_t t = 0; t < steps_; ++t) {
       const int64_t first = std::clamp<int64_t>(rows_.begin[t], 0, rows);
       const int64_t count = std::clamp<int64_t>(rows_.count[t], 0, rows - first);
-      if (count > 0 && first != end) {
+      if (count > 0 && (first != end || !is_one_matrix)) {
         add_run();
+        step = t;
         begin = end = first;
       }
       end += count;

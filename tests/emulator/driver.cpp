@@ -158,7 +158,7 @@ struct PackedRows {
   static constexpr int64_t kSteps = 4, kRows = 43;
   int64_t begin[kSteps] = {0, 17, 17, 34}, count[kSteps] = {17, 0, 17, 9};
 
-  RowRanges ranges() const { return {begin, count}; }
+  RowRanges ranges() const { return {begin, count, kRows, 17}; }
   int64_t step_of(int64_t row) const {
     int64_t step = 0;
     while (row >= begin[step] + count[step]) ++step;
@@ -286,13 +286,13 @@ void run_family(KernelFamily family, DType dtype, const Extents& extents, size_t
   }
 }
 
-// Steps with different rows, which the family of tensor cores alone takes.
-void run_packed(DType dtype, size_t schedule) {
+// Steps with different rows.
+void run_packed(KernelFamily family, DType dtype, size_t schedule) {
   const Extents extents{PackedRows::kRows, PackedRows::kSteps, 33, 40};
   emulator::TileFacts facts;
-  for (int tile = 0; emulator_tile_facts(KernelFamily::kSm80, dtype, tile, &facts); ++tile) {
+  for (int tile = 0; emulator_tile_facts(family, dtype, tile, &facts); ++tile) {
     const emulator::KernelRequest request{
-        KernelFamily::kSm80, tile, {1, 1}, /*architecture=*/90, /*sms=*/0};
+        family, tile, {1, 1}, /*architecture=*/90, /*sms=*/0};
     run_packed_forward({"packed forward", extents, dtype, request, schedule});
     run_packed_backward({"packed backward", extents, dtype, request, schedule});
   }
@@ -306,12 +306,14 @@ void run_package(size_t schedule) {
       run_family(KernelFamily::kTiny, dtype, extents, schedule);
       run_activation_backward({"activation_backward", extents, dtype, {}, schedule});
     }
+    run_packed(KernelFamily::kSimt, dtype, schedule);
+    run_packed(KernelFamily::kTiny, dtype, schedule);
   }
   for (const DType dtype : {DType::kFloat16, DType::kBFloat16, DType::kTFloat32}) {
     for (const Extents& extents : sizes) {
       run_family(KernelFamily::kSm80, dtype, extents, schedule);
     }
-    run_packed(dtype, schedule);
+    run_packed(KernelFamily::kSm80, dtype, schedule);
   }
 }
 

@@ -50,7 +50,7 @@ class Library:
     multiprocessors that a persistent grid fills, 0 for the architecture's. With `tf32`, products of
     float32 may round to tfloat32.
 
-    With `rows`, the first row and the count of each step, the tensors of the batch have no steps:
+    With `rows`, the first row and the count of each step, tensors of the batch may have no steps:
     x is (B, I) and y (B, O). Rows of no step may be neither read nor written; they stay NaN.
 
     Attributes:

@@ -17,7 +17,12 @@ class View2(ctypes.Structure):
 
 
 class RowRanges(ctypes.Structure):
-    _fields_ = (("begin", ctypes.c_void_p), ("count", ctypes.c_void_p))
+    _fields_ = (
+        ("begin", ctypes.c_void_p),
+        ("count", ctypes.c_void_p),
+        ("total", ctypes.c_int64),
+        ("most", ctypes.c_int64),
+    )
 
 
 _EXTENTS = tuple((name, ctypes.c_int64) for name in ("b", "t", "i", "o"))
@@ -201,8 +206,8 @@ def accumulation(dtype: torch.dtype, gradients: torch.dtype | None) -> int:
 def row_ranges(begin: torch.Tensor | None, count: torch.Tensor | None) -> RowRanges:
     """All rows at every step, where there are no ranges."""
     if begin is None or count is None:
-        return RowRanges(None, None)
-    return RowRanges(begin.data_ptr(), count.data_ptr())
+        return RowRanges(None, None, 0, 0)
+    return RowRanges(begin.data_ptr(), count.data_ptr(), int(count.sum()), int(count.max()))
 
 
 def view3(tensor: torch.Tensor | None) -> View3:

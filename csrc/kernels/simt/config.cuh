@@ -5,6 +5,7 @@
 #include "kernels/scalar.cuh"
 #include "kernels/simt/tiles.h"
 #include "kernels/sums.cuh"
+#include "kernels/tiled/coordinates.h"
 #include "kernels/tiled/products.h"
 
 namespace per_step_dense::simt {
@@ -92,8 +93,9 @@ struct Stage {
 };
 
 template <class Config, class Product>
-struct Pipeline {
+struct SharedStorage {
   Stage<Config, Product> stage[Config::kStages];
+  tiled::StepSearch search;
 };
 
 // A thread's i-th row and j-th column of outputs, inside the tile. Columns come in groups of

@@ -6,14 +6,15 @@
 #pragma once
 
 #include "kernels/simt/epilogue.cuh"
+#include "kernels/tiled/row_ranges.cuh"
 
 namespace per_step_dense::simt {
 
 template <class Config, class Product>
 __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t tile) {
   using Accum = typename Config::Accum;
-  auto& smem = shared_storage<Pipeline<Config, Product>>();
-  const Coordinates at = tiled::coordinates_of<Config>(tile, tiled);
+  auto& smem = shared_storage<SharedStorage<Config, Product>>();
+  const Coordinates at = tiled::coordinates_of<Config, Product>(tile, tiled, smem.search);
   const ThreadOutputs<Config> outputs;
 
   Accumulators<Config> accum{};
@@ -24,7 +25,7 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
   } else {
     TileStore<typename Config::Scalar, Config, Product>(tiled, at, outputs).store(accum);
   }
-  if (at.sums_columns) columns.store(tiled, at, reinterpret_cast<Accum*>(&smem));
+  if (at.sums_columns) columns.store(tiled, at, reinterpret_cast<Accum*>(&smem.stage));
 }
 
 template <class Config>

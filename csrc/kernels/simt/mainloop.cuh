@@ -118,7 +118,7 @@ __device__ __forceinline__ void multiply(const Stage<Config, Product>& stage,
 template <class Config, class Product>
 __device__ __forceinline__ void mainloop(const TiledGemm& tiled, const Coordinates& at,
                                          const ThreadOutputs<Config>& outputs,
-                                         Pipeline<Config, Product>& smem,
+                                         SharedStorage<Config, Product>& smem,
                                          Accumulators<Config>& accum, ColumnSums<Config>& columns) {
   int terms_to_fold = kTermsPerFold;
   tiled::for_each_stage<Config>(tiled, at, smem.stage, [&](const Stage<Config, Product>& stage) {

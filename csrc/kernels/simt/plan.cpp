@@ -5,6 +5,7 @@
 
 #include "kernels/simt/tiles.h"
 #include "kernels/simt/work.h"
+#include "kernels/tiled/coordinates.h"
 #include "kernels/tiled/products.h"
 #include "kernels/tiled/tiler.h"
 
@@ -29,7 +30,8 @@ tiled::BlockShape block_shape(DType dtype, int index) {
   shape.k = kBlockKBytes / bytes;
   shape.threads = tile.threads;
   shape.store_elems = std::min(16 / bytes, tile.thread_n);
-  shape.smem_bytes = size_t(tile.stages) * (operand_bytes(shape.m, Product::kMajorA, bytes) +
+  shape.smem_bytes = sizeof(tiled::StepSearch) +
+                     size_t(tile.stages) * (operand_bytes(shape.m, Product::kMajorA, bytes) +
                                             operand_bytes(shape.n, Product::kMajorB, bytes));
   return shape;
 }

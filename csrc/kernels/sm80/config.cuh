@@ -19,7 +19,7 @@ struct Config {
   using Scalar = Scalar_;
   using Accum = float;
   using Product = Product_;
-  static constexpr bool kSumsRows = std::is_same_v<Product, tiled::GradWeight>;
+  static constexpr bool kSumsRows = Product::kSumsRows;
   using Shape = std::conditional_t<kSumsRows, typename Tile::GradWeight, typename Tile::Rows>;
   static constexpr int kBlockM = Shape::kBlockM, kBlockN = Shape::kBlockN;
   static constexpr int kBlockK = kBlockKBytes / sizeof(Scalar);

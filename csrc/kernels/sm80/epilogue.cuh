@@ -118,7 +118,7 @@ class TileStore {
       }
     }
     Out* const c = element_of(gemm.c, m, n);
-    if constexpr (Config::Product::kAccumulates) {
+    if constexpr (Config::Product::kSumsRows) {
       if (gemm.accumulation != Accumulation::kOverwrite) {
         add_stored_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
       }

@@ -16,20 +16,10 @@
 namespace per_step_dense::sm80 {
 
 template <class Config>
-__device__ __forceinline__ Coordinates coordinates_of(int64_t tile, const TiledGemm& tiled,
-                                                      SharedStorage<Config>& smem) {
-  if (!Config::kSumsRows && tiled.gemm.m_ranges.begin) {
-    return tiled::coordinates_in_ranges<Config>(tile, tiled, smem.search);
-  }
-  Coordinates at = tiled::coordinates_of<Config>(tile, tiled);
-  if (Config::kSumsRows && tiled.gemm.k_ranges.begin) tiled::take_range_of_terms(tiled, at);
-  return at;
-}
-
-template <class Config>
 __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t tile) {
   auto& smem = shared_storage<SharedStorage<Config>>();
-  const Coordinates at = coordinates_of(tile, tiled, smem);
+  const Coordinates at =
+      tiled::coordinates_of<Config, typename Config::Product>(tile, tiled, smem.search);
   const WarpPlace<Config> warp;
 
   Accumulators<Config> accum{};

@@ -37,7 +37,7 @@ class Epilogue {
       });
       return;
     }
-    if constexpr (Product::kAccumulates) {
+    if constexpr (Product::kSumsRows) {
       if (params.gemm.accumulation != Accumulation::kOverwrite) return add(params, at, accum);
     }
     if constexpr (Product::kActivates) {

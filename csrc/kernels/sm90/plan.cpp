@@ -38,7 +38,7 @@ constexpr int64_t kMostItems = int64_t{1} << 30;
 
 // Of all steps. Where their rows differ, so many at most.
 int64_t rows_of_tiles(const Gemm& gemm, int block_m) {
-  return gemm.m_ranges.begin ? most_tiles(gemm.m, gemm.t, block_m)
+  return gemm.m_ranges.begin ? most_tiles(gemm.m_ranges.total, gemm.t, block_m)
                              : gemm.t * ceil_div(gemm.m, block_m);
 }
 

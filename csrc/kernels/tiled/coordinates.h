@@ -15,7 +15,7 @@ struct Coordinates {
 
 // Where threads leave to each other what they find of steps of different lengths.
 struct StepSearch {
-  static constexpr int kMaxWarps = 4;
+  static constexpr int kMaxWarps = 8;
 
   int64_t tiles_of_warp[kMaxWarps];
   int64_t step, m_tile;  // what was looked for

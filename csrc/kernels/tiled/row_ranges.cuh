@@ -84,4 +84,16 @@ __device__ __forceinline__ void take_range_of_terms(const TiledGemm& tiled, Coor
   at.first_k += range.begin;
 }
 
+// Of any product; `search` is the block's.
+template <class Config, class Product>
+__device__ __forceinline__ Coordinates coordinates_of(int64_t tile, const TiledGemm& tiled,
+                                                      StepSearch& search) {
+  if (!Product::kSumsRows && tiled.gemm.m_ranges.begin) {
+    return coordinates_in_ranges<Config>(tile, tiled, search);
+  }
+  Coordinates at = coordinates_in_order<Config>(tile, tiled);
+  if (Product::kSumsRows && tiled.gemm.k_ranges.begin) take_range_of_terms(tiled, at);
+  return at;
+}
+
 }  // namespace per_step_dense::tiled

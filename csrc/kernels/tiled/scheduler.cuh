@@ -7,9 +7,10 @@
 
 namespace per_step_dense::tiled {
 
-// Tiles are numbered with n innermost: neighbours share rows of a and matrix b[t].
+// Where every step has all rows. Tiles are numbered with n innermost: neighbours share rows of a and
+// matrix b[t].
 template <class Config>
-__device__ __forceinline__ Coordinates coordinates_of(int64_t tile, const TiledGemm& tiled) {
+__device__ __forceinline__ Coordinates coordinates_in_order(int64_t tile, const TiledGemm& tiled) {
   const int64_t m_tile = tile / tiled.tiles_n % tiled.tiles_m;
   const int64_t matrix = tile / tiled.tiles_n / tiled.tiles_m;
   Coordinates at;

@@ -75,7 +75,7 @@ class Tiler {
     // Where rows differ by step, tiles_m counts the tiles of all steps.
     const bool has_m_ranges = gemm.m_ranges.begin != nullptr;
     const int64_t matrices = has_m_ranges ? 1 : gemm.t;
-    tiled.tiles_m = has_m_ranges ? most_tiles(gemm.m, gemm.t, shape.m)
+    tiled.tiles_m = has_m_ranges ? most_tiles(gemm.m_ranges.total, gemm.t, shape.m)
                                  : std::max<int64_t>(ceil_div(gemm.m, shape.m),
                                                      gemm.column_sums.data != nullptr);
     tiled.tiles_n = ceil_div(gemm.n, shape.n);

@@ -103,7 +103,7 @@ __device__ __forceinline__ void add_stored_rows(const Item& item, const Place& p
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
     const bool is_own = (row & (slices - 1)) == place.slice;
-    if (!is_own || place.m + row >= item.m) continue;
+    if (!is_own || place.m + row >= place.m_end) continue;
     const Out* gmem = element_at<Out>(c, place.t, place.m + row, place.n);
     add_stored_group(gmem, c.stride_n, totals.product[row], item.n - place.n,
                      item.stores_vectors_of_c);
@@ -126,7 +126,7 @@ __device__ __forceinline__ void store(const Item& item, const Place& place, int 
 #pragma unroll 1
   for (int row = 0; row < kRows; ++row) {
     const bool is_own = (row & (slices - 1)) == place.slice;
-    if (is_own && place.m + row < item.m) {
+    if (is_own && place.m + row < place.m_end) {
       store_row<Config>(item, place, place.m + row, bias, totals.product[0]);
     }
 #pragma unroll

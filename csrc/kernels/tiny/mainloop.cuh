@@ -32,11 +32,11 @@ __device__ __forceinline__ void accumulate(const Item& item, const Place& place,
   Fragment<Scalar, Config::kColumns, kChunk, kAccessB> b;
   const Operand &operand_a = item.gemm.a, &operand_b = item.gemm.b;
 
-  const int first_k = place.split * item.terms + place.slice * kChunk;
-  const int terms = min(item.k - place.split * item.terms, item.terms) - place.slice * kChunk;
+  const int first_k = place.first_k + place.slice * kChunk;
+  const int terms = place.terms - place.slice * kChunk;
   const Scalar* gmem_a = element_at<Scalar>(operand_a, place.t, place.m, first_k);
   const Scalar* gmem_b = element_at<Scalar>(operand_b, place.t, place.n, first_k);
-  const int rows = item.m - place.m, columns = item.n - place.n;
+  const int rows = place.m_end - place.m, columns = item.n - place.n;
 
   const int log2_slices = Config::kSliced ? item.log2_slices : 0;
   const int step = kChunk << log2_slices;

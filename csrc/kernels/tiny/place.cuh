@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cuda.cuh"
+#include "kernels/row_range.cuh"
 #include "kernels/tiny/config.cuh"
 #include "kernels/tiny/work.h"
 
@@ -13,10 +14,31 @@ __device__ __forceinline__ uint32_t quotient(uint32_t number, const Divisor& div
 
 struct Place {
   int t, m, n;  // of the first output
+  int m_end;    // the step's rows end there
   int slice;
   int split;
-  bool is_inside;  // false: a copy of the last unit, which only helps to join slices
+  int first_k, terms;  // of the split
+  bool is_inside;      // false: nothing is stored; the thread only helps to join slices
 };
+
+// Which of the operands' rows and terms are the step's, where that differs by step. A thread whose
+// rows the step does not have reads none, for there may be none before them either.
+__device__ __forceinline__ void take_ranges(const Gemm& gemm, Place& place) {
+  if (gemm.m_ranges.begin) {
+    const RowRange rows = range_of(gemm.m_ranges, place.t, gemm.m);
+    place.m += static_cast<int>(rows.begin);
+    place.m_end = static_cast<int>(rows.end);
+    if (place.m >= place.m_end) {
+      place.is_inside = false;
+      place.terms = 0;
+    }
+  }
+  if (gemm.k_ranges.begin) {
+    const RowRange terms = range_of(gemm.k_ranges, place.t, gemm.k);
+    place.first_k += static_cast<int>(terms.begin);
+    place.terms = min(place.terms, static_cast<int>(terms.end) - place.first_k);
+  }
+}
 
 // Threads run along the columns of all steps, which lie side by side in (B, T, F): lanes read and
 // write neighbours. The slices of a unit are neighbouring lanes, or whole warps.
@@ -48,6 +70,10 @@ __device__ __forceinline__ Place place_of_thread(const Item& item, uint32_t bloc
   place.m = static_cast<int>(row_group) * kRows;
   place.n =
       static_cast<int>(column_group - t * item.column_groups_a_step.divisor) * Config::kColumns;
+  place.m_end = item.m;
+  place.first_k = place.split * item.terms;
+  place.terms = min(item.k - place.first_k, item.terms);
+  take_ranges(item.gemm, place);
   return place;
 }
 

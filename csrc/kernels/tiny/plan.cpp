@@ -20,13 +20,14 @@ bool is_countable(const Gemm& gemm) {
     if (extent > kMostExtent) return false;
   }
   // Extents are small enough by now for one product of two, not for one of three.
-  const int64_t columns = gemm.t * gemm.n, rows = gemm.t * gemm.m;
-  return columns == 0 || (rows <= kMaxUnits && ceil_div(gemm.m, kRows) <= kMaxUnits / columns);
+  const int64_t m = rows_of_a_step(gemm), columns = gemm.t * gemm.n, rows = gemm.t * m;
+  return columns == 0 || (rows <= kMaxUnits && ceil_div(m, kRows) <= kMaxUnits / columns);
 }
 
 template <class Problem>
 std::string why_not_sizes(const Problem& problem) {
-  const int64_t b = problem.b, i = problem.i, o = problem.o;
+  const int64_t b = problem.rows.begin ? problem.rows.most : problem.b;
+  const int64_t i = problem.i, o = problem.o;
   if (b <= kMostRows || o <= 1 || i == 0 || o <= kMostWeights / i) return {};
   std::ostringstream text;
   text << "tiny needs I * O <= " << kMostWeights << ", B <= " << kMostRows

@@ -71,10 +71,11 @@ class Cutter {
     Item item{};
     item.gemm = gemm;
     item.stores_accum = gemm.accumulation == Accumulation::kAddFloat32;
-    const int64_t chunks = ceil_div(gemm.k, tile_.chunk);
-    const int64_t terms = ceil_div(chunks, std::max(splits, 1)) * tile_.chunk;
-    item.splits = static_cast<int32_t>(terms < gemm.k ? ceil_div(gemm.k, terms) : 1);
-    item.terms = static_cast<int32_t>(std::min(terms, gemm.k));
+    const int64_t k = terms_of_a_step(gemm), chunks = ceil_div(k, tile_.chunk);
+    const int wanted_splits = gemm.m_ranges.begin ? 1 : std::max(splits, 1);  // or parts have gaps
+    const int64_t terms = ceil_div(chunks, wanted_splits) * tile_.chunk;
+    item.splits = static_cast<int32_t>(terms < k ? ceil_div(k, terms) : 1);
+    item.terms = static_cast<int32_t>(std::min(terms, k));
     if (item.splits > 1 && is_wanted(gemm)) {
       item.part_elems = part_elems(gemm);
       item.column_sum_part_elems = column_sum_part_elems(gemm);
@@ -86,9 +87,9 @@ class Cutter {
 
   void finish(Item& item) const {
     const Gemm& gemm = item.gemm;
-    item.m = static_cast<int32_t>(gemm.m);
+    item.m = static_cast<int32_t>(rows_of_a_step(gemm));
     item.n = static_cast<int32_t>(gemm.n);
-    item.k = static_cast<int32_t>(gemm.k);
+    item.k = static_cast<int32_t>(terms_of_a_step(gemm));
     if (gemm.m == 0) lend_operand(item.gemm);
     item.layout = layout(gemm);
     const int64_t stored_bytes = item.stores_accum ? accum_bytes_ : element_bytes_;
@@ -113,7 +114,7 @@ class Cutter {
                                                    : kMaxWarpSlices;
     const int64_t wanted = std::min(kBusyThreads / (item.units * slices), kMostSplits);
     return static_cast<int32_t>(
-        std::max<int64_t>(std::min(wanted, item.gemm.k / kLeastSplitTerms), 1));
+        std::max<int64_t>(std::min(wanted, terms_of_a_step(item.gemm) / kLeastSplitTerms), 1));
   }
 
  private:
@@ -128,8 +129,10 @@ class Cutter {
     gemm.a = {gemm.b.data, gemm.b.stride_t, /*stride_row=*/0, gemm.b.stride_k};
   }
 
+  // Where terms differ by step they may begin anywhere, and so may rows: not where a vector does.
   Layout layout(const Gemm& gemm) const {
-    const bool reads_chunks = gemm.k >= tile_.chunk && !gemm.column_sums.data;
+    const bool reads_chunks =
+        gemm.k >= tile_.chunk && !gemm.column_sums.data && !gemm.k_ranges.begin;
     const bool a_along_k = reads_chunks && along_k(gemm.a, gemm.m, gemm.t);
     const bool b_along_k = reads_chunks && along_k(gemm.b, gemm.n, gemm.t);
     if (a_along_k && b_along_k) return Layout::kDots;
@@ -138,7 +141,8 @@ class Cutter {
       return Layout::kElements;
     }
     if (a_along_k) return Layout::kColumns;
-    return along_rows(gemm.a, gemm.m, kRows, gemm) ? Layout::kOuter : Layout::kColumnsOnly;
+    const bool a_along_rows = !gemm.m_ranges.begin && along_rows(gemm.a, gemm.m, kRows, gemm);
+    return a_along_rows ? Layout::kOuter : Layout::kColumnsOnly;
   }
 
   bool along_k(const Operand& operand, int64_t rows, int64_t t) const {
@@ -160,7 +164,7 @@ class Cutter {
   void number_units(Item& item) const {
     const Gemm& gemm = item.gemm;
     const int64_t row_groups =
-        std::max<int64_t>(ceil_div(gemm.m, kRows), gemm.column_sums.data != nullptr);
+        std::max<int64_t>(ceil_div(rows_of_a_step(gemm), kRows), gemm.column_sums.data != nullptr);
     const int64_t column_groups_a_step = ceil_div(gemm.n, tile_.columns);
     const int64_t column_groups = column_groups_a_step * gemm.t;
     item.units = is_wanted(gemm) ? row_groups * column_groups : 0;

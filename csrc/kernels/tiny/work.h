@@ -37,7 +37,7 @@ struct Item {
   Layout layout;
   bool stores_vectors_of_c, stores_vectors_of_z;
 
-  int32_t m, n, k;
+  int32_t m, n, k;  // where rows or terms differ by step, the most of them
   int64_t units, blocks;
   Divisor blocks_a_split;
   Divisor column_groups;  // of all steps

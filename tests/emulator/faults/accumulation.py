@@ -28,13 +28,13 @@ ACCUMULATION_FAULTS: dict[str, Fault] = {
     "accumulation: every slice of tiny adds to every row": fault(
         "tiny accumulation by warps",
         TINY_EPILOGUE,
-        "if (!is_own || place.m + row >= item.m) continue;",
-        "if (place.m + row >= item.m) continue;",
+        "if (!is_own || place.m + row >= place.m_end) continue;",
+        "if (place.m + row >= place.m_end) continue;",
     ),
     "accumulation: tiny reads past the last row": fault(
         "tiny accumulation of odd rows",
         TINY_EPILOGUE,
-        "if (!is_own || place.m + row >= item.m) continue;",
+        "if (!is_own || place.m + row >= place.m_end) continue;",
         "if (!is_own) continue;",
     ),
     "accumulation: tiny overwrites the column sums": fault(

@@ -9,6 +9,9 @@ TILED = "csrc/kernels/tiled/"
 ROW_RANGES = TILED + "row_ranges.cuh"
 RANGE, SCAN = "csrc/kernels/row_range.cuh", "csrc/kernels/warp_scan.cuh"
 PRODUCTS, PRODUCT = "csrc/kernels/gemm.cpp", "csrc/kernels/gemm.h"
+SIMT_PLAN = "csrc/kernels/simt/plan.cpp"
+TINY_PLACE, TINY_WORK = "csrc/kernels/tiny/place.cuh", "csrc/kernels/tiny/work.cpp"
+TINY_MAINLOOP = "csrc/kernels/tiny/mainloop.cuh"
 
 ROW_RANGE_FAULTS: dict[str, Fault] = {
     "rows: where the step's begin is forgotten": fault(
@@ -104,5 +107,65 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
     ),
     "rows: fewer tiles are launched than steps can need": fault(
         "sm80 packed forward", PRODUCT, "rows + steps * (tile_rows - 1)", "rows + tile_rows - 1"
+    ),
+    "rows: simt has no memory to search for a step in": fault(
+        "packed forward of many steps", SIMT_PLAN, "sizeof(tiled::StepSearch) +", ""
+    ),
+    "rows: simt computes those of all steps": fault(
+        "packed forward", ROW_RANGES, "!Product::kSumsRows && tiled.gemm.m_ranges.begin", "false"
+    ),
+    "rows: simt adds up those of all steps": fault(
+        "packed backward", ROW_RANGES, "Product::kSumsRows && tiled.gemm.k_ranges.begin", "false"
+    ),
+    "rows: simt's step ends where all rows do": fault(
+        "packed forward", ROW_RANGES, "at.m_end = range.end;", "at.m_end = tiled.gemm.m;"
+    ),
+    "rows: tiny forgets where the step's begin": fault(
+        "tiny packed forward", TINY_PLACE, "place.m += static_cast<int>(rows.begin);", ""
+    ),
+    "rows: tiny's step ends where the most rows do": fault(
+        "tiny packed forward", TINY_PLACE, "place.m_end = static_cast<int>(rows.end);", ""
+    ),
+    "rows: tiny reads those that a step does not have": fault(
+        "tiny packed forward by warps", TINY_PLACE, "      place.terms = 0;\n", ""
+    ),
+    "rows: tiny reads beyond those of a step": fault(
+        "tiny packed forward", TINY_MAINLOOP, "rows = place.m_end - place.m", "rows = 4"
+    ),
+    "rows: tiny's terms begin at the first row": fault(
+        "tiny packed backward", TINY_PLACE, "place.first_k += static_cast<int>(terms.begin);", ""
+    ),
+    "rows: tiny's step has the most terms of all": fault(
+        "tiny packed backward",
+        TINY_PLACE,
+        "min(place.terms, static_cast<int>(terms.end) - place.first_k)",
+        "place.terms",
+    ),
+    "rows: tiny takes those of any step for vectors": fault(
+        "tiny packed forward of columns",
+        TINY_WORK,
+        "!gemm.m_ranges.begin && along_rows",
+        "along_rows",
+    ),
+    "rows: tiny takes terms of any step for chunks": fault(
+        "tiny packed backward of columns", TINY_WORK, " && !gemm.k_ranges.begin", ""
+    ),
+    "rows: tiny cuts sums whose parts would have gaps": fault(
+        "tiny split packed backward",
+        TINY_WORK,
+        "gemm.m_ranges.begin ? 1 : std::max(splits, 1)",
+        "std::max(splits, 1)",
+    ),
+    "rows: tiny has units for the rows of an average step": fault(
+        "tiny packed forward",
+        PRODUCT,
+        "gemm.m_ranges.most : gemm.m",
+        "gemm.m_ranges.total / gemm.t : gemm.m",
+    ),
+    "rows: tiny cuts the terms of an average step": fault(
+        "tiny packed backward",
+        PRODUCT,
+        "gemm.k_ranges.most : gemm.k",
+        "gemm.k_ranges.total / gemm.t : gemm.k",
     ),
 }

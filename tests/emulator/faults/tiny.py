@@ -45,13 +45,16 @@ LOOP_FAULTS: dict[str, Fault] = {
         "tiny lanes", MAINLOOP, "kChunk << log2_slices", "kChunk"
     ),
     "tiny: a split begins at the first term": fault(
-        "tiny split forward", MAINLOOP, "first_k = place.split * item.terms +", "first_k ="
+        "tiny split forward",
+        PLACE,
+        "place.first_k = place.split * item.terms;",
+        "place.first_k = 0;",
     ),
     "tiny: a split adds up all that is left": fault(
         "tiny split forward",
-        MAINLOOP,
-        "min(item.k - place.split * item.terms, item.terms)",
-        "(item.k - place.split * item.terms)",
+        PLACE,
+        "min(item.k - place.first_k, item.terms)",
+        "item.k - place.first_k",
     ),
     "tiny: the column sums leave out whole chunks": fault(
         "tiny backward", MAINLOOP, "if constexpr (kSumsColumns) sums.add_columns(b);", "", 1
@@ -169,7 +172,7 @@ JOIN_FAULTS: dict[str, Fault] = {
 
 STORE_FAULTS: dict[str, Fault] = {
     "tiny: rows are written past the edge": fault(
-        "tiny forward", EPILOGUE, "place.m + row < item.m", "place.m + row <= item.m"
+        "tiny forward", EPILOGUE, "place.m + row < place.m_end", "place.m + row <= place.m_end"
     ),
     "tiny: columns are written past the edge": fault(
         "tiny forward of elements", EPILOGUE, "if (j < columns)", "if (j <= columns)"

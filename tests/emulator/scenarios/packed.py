@@ -11,6 +11,9 @@ from torch import Tensor
 from ..library import Library
 from .runs import New, as_multiplied, is_close
 
+FEW = (5, 0, 70, 3, 0, 33)
+MANY = tuple(t % 2 if t < 100 else t % 3 for t in range(300))
+
 
 def packed(count: Sequence[int], gap: int = 0) -> tuple[list[int], list[int]]:
     """Step behind step, so many rows between them."""
@@ -44,12 +47,14 @@ def packed_forward(
     *,
     claimed: int = 0,
     gap: int = 0,
+    transposed: bool = False,
     **wishes: Any,
 ) -> str:
     """The last step claims some rows more than there are."""
     new, rows = New(dtype), packed(count, gap)
     x, weight = rows_with_gaps(new, sizes[0], rows), new(len(count), *sizes)
     bias = new(len(count), sizes[1])
+    x = x.mT.contiguous().mT if transposed else x
     begin, ranged = rows[0], [*rows[1][:-1], rows[1][-1] + claimed]
     wishes["rows"] = begin, ranged
     y, z = library.forward(x, weight, bias, "tanh", want_z=True, schedule=schedule, **wishes)
@@ -71,10 +76,13 @@ def packed_backward(
     sizes: tuple[int, int],
     *,
     gap: int = 0,
+    transposed: bool = False,
     **wishes: Any,
 ) -> str:
     new, rows = New(dtype), packed(count, gap)
     dz, x = (rows_with_gaps(new, size, rows) for size in reversed(sizes))
+    if transposed:
+        dz, x = dz.mT.contiguous().mT, x.mT.contiguous().mT
     weight = new(len(count), *sizes)
     dx, dweight, dbias = library.backward(dz, x, weight, rows=rows, schedule=schedule, **wishes)
     assert dx is not None and dweight is not None and dbias is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .packed import FEW, MANY, packed_backward, packed_forward
 from .runs import (
     Scenario,
     accumulation_of_rows,
@@ -101,5 +102,20 @@ SIMT_SCENARIOS: dict[str, Scenario] = {
         pitch=1,
         **FEW_ROWS,
         splits=UNSPLIT,
+    ),
+    "packed forward": partial(
+        packed_forward,
+        dtype=torch.float32,
+        count=FEW,
+        sizes=(40, 70),
+        claimed=9,
+        **MIDDLE,
+        splits=UNSPLIT,
+    ),
+    "packed forward of many steps": partial(
+        packed_forward, dtype=torch.float64, count=MANY, sizes=(5, 35), **SMALL, splits=UNSPLIT
+    ),
+    "packed backward": partial(
+        packed_backward, dtype=torch.float32, count=FEW, sizes=(75, 40), **SMALL, splits=(1, 3)
     ),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .packed import packed_backward, packed_forward
+from .packed import FEW, MANY, packed_backward, packed_forward
 from .runs import (
     Scenario,
     accumulation_of_rows,
@@ -41,9 +41,6 @@ def _rows(
 ) -> Scenario:
     return _of_sm80(scenario, tile, dtype=dtype, sizes=sizes, pitch=pitch, **arguments)
 
-
-FEW = [5, 0, 70, 3, 0, 33]
-MANY = [t % 2 if t < 100 else t % 3 for t in range(300)]
 
 PRODUCT_SCENARIOS: dict[str, Scenario] = {
     "sm80 forward": _rows(forward_of_rows, SMALL, HALF, (70, 151, 69), 8),

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .packed import FEW, packed_backward, packed_forward
 from .runs import (
     Scenario,
     accumulation_of_rows,
@@ -71,4 +72,20 @@ TINY_SCENARIOS: dict[str, Scenario] = {
         accumulation_of_rows, torch.float16, (150, 20, 30), into=torch.float16, splits=(1, 3)
     ),
     "tiny long sums": NARROW(long_sums),
+    "tiny packed forward": WIDE(
+        packed_forward, dtype=torch.float32, count=FEW, sizes=(20, 40), claimed=9
+    ),
+    "tiny packed forward by warps": WIDE_SLICED(
+        packed_forward, dtype=torch.float32, count=(0, *FEW), sizes=(301, 8)
+    ),
+    "tiny packed backward": WIDE(packed_backward, dtype=torch.float16, count=FEW, sizes=(16, 24)),
+    "tiny split packed backward": NARROW_SLICED(
+        packed_backward, dtype=torch.float32, count=(150, 0, 40, 3), sizes=(20, 30), splits=(2, 3)
+    ),
+    "tiny packed forward of columns": WIDE(
+        packed_forward, dtype=torch.float32, count=(5, 8, 3), sizes=(20, 40), transposed=True
+    ),
+    "tiny packed backward of columns": NARROW(
+        packed_backward, dtype=torch.float32, count=(5, 8, 3), sizes=(20, 3), transposed=True
+    ),
 }
