@@ -59,6 +59,8 @@ $(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench,bench-jax,docs,interop,keras]' \
 	  torch==$(TORCH)
+	# Only its wheel, to be read by a test: its dependencies are pinned to versions of 2021.
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/wheels mbrl==0.2.0
 	touch $@
 
 clean:
