@@ -55,11 +55,11 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 	$(BIN)/python -m pip install --quiet --group dev torch==$(TORCH)
 	touch $@
 
+# Of mbrl the wheel alone, for a test to read: pip finds no set of versions that it depends on.
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench,bench-jax,docs,interop,keras]' \
 	  torch==$(TORCH)
-	# Only its wheel, to be read by a test: its dependencies are pinned to versions of 2021.
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/wheels mbrl==0.2.0
 	touch $@
 

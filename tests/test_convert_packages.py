@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def mbrl() -> Iterator[ModuleType]:
     """mbrl.models.util, without what the rest of mbrl wants installed.
 
-    Its dependencies are pinned to versions of 2021, which pip no longer installs. So `make test`
+    It depends on old versions, of which pip finds no set that goes together. So the Makefile
     downloads its wheel, and the packages' __init__ files, which import all of it, are left out.
     """
     wheels = sorted(Path(sys.prefix).glob("wheels/mbrl-*.whl"))

@@ -46,7 +46,8 @@ def convert(
     :class:`torch.nn.Conv1d` with several groups, kernel 1, stride 1 and no padding; and the
     ModuleLists named in ``linears``. A module keeps its parameters, the same objects, and so its
     state_dict and its optimizer; its hooks, attributes and methods; its class becomes a subclass of
-    the one it had. Calls that this package does not cover still run the forward that it had.
+    the one it had. Calls that this package does not cover still run the forward that it had; on the
+    CPU so do all of ensembles with inputs of shape (E, B, I), which gain nothing there.
 
     Args:
         module: the model; it may also be such a layer itself.

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 _MODULES_OWN: Final = frozenset(vars(nn.Module()))
 _PLAIN: Final = (bool, int, float, str, type(None), torch.dtype)
-_MOST_NUMBERS: Final = (
-    2**22
-)  # in an input; beyond, a batch as large as the steps are many is not tried
+_MOST_NUMBERS: Final = 2**22
+"""In an input: where it took more, no batch as large as the steps are many is tried."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,7 @@ def read(module: nn.Module, names_of_parameters: tuple[str, ...]) -> Reading | s
         name: _random(generator, *module.get_parameter(name).shape) for name in names_of_parameters
     }
     seen: set[str] = set()
-    with (
-        torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
-    ):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         right: dict[tuple[bool, int], Tensor] = {}
         wrong: set[tuple[bool, int]] = set()
