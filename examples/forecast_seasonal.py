@@ -171,11 +171,13 @@ def draw(results: list[tuple[Series, dict[str, Tensor]]], output: Path) -> None:
         truth = series.values[-TEST_YEARS:]
         first = series.first_year + len(series.values) - SHOWN_YEARS
         years = [first + month / 12 for month in range(12 * SHOWN_YEARS)]
-        lines.plot(years, truth[-SHOWN_YEARS:].flatten(), "o", color="black", label="measured")
+        measured = lines.plot(
+            years, truth[-SHOWN_YEARS:].flatten(), "o", color="black", zorder=3, label="measured"
+        )
         for contender in CONTENDERS:
             runs, style = forecasts[contender.name], contender.style
-            lines.plot(years, runs.mean(0)[-SHOWN_YEARS:].flatten(), **style, label=contender.name)
-            months.plot(MONTHS, rmse(runs, truth, 0, 1), **style)
+            lines.plot(years, runs.mean(0)[-SHOWN_YEARS:].flatten(), **style | {"marker": ""})
+            months.plot(MONTHS, rmse(runs, truth, 0, 1), **style, label=contender.name)
         lines.set_title(f"{series.name}: the last {SHOWN_YEARS} of {TEST_YEARS} years held out")
         lines.set(xlabel="year", ylabel=series.unit)
         lines.set_xticks(range(first, first + SHOWN_YEARS + 1))
@@ -185,8 +187,8 @@ def draw(results: list[tuple[Series, dict[str, Tensor]]], output: Path) -> None:
             axes.grid(color="#dddddd")
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = rows[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    handles = [*measured, *months.lines]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(output, dpi=120)
 
 
