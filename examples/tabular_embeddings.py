@@ -109,7 +109,10 @@ def show_conversion(fold: Fold) -> None:
     torch.manual_seed(0)
     before = train(embedded_mlp(fold.train_x), fold)
     after = copy.deepcopy(before)
-    psd.convert(after)  # prints what it converts
+    (layer,) = psd.convert(after)  # which also prints it
+    weight = after.get_parameter(f"{layer.name}.weight")
+    plan = psd.explain(torch.empty(BATCH, *weight.shape[:2]), weight)
+    print(f"computed by: {plan.kernel}")
     difference = log_odds(before, fold.test_x) - log_odds(after, fold.test_x)
     print(f"largest difference of held-out log-odds: {difference.abs().max():.1e}")
     print(f"same names in state_dict: {list(before.state_dict()) == list(after.state_dict())}")
@@ -184,13 +187,14 @@ def draw(folds: list[Fold], models: list[nn.Module], scores: Tensor, output: Pat
         for fold, model in zip(folds, models, strict=True):
             values, means = effect(model, fold.train_x, feature)
             measured = values * fold.scaler.scale_[feature] + fold.scaler.mean_[feature]
-            axes.plot(measured, means, color=COLORS[2], alpha=0.5, linewidth=1)
-        axes.set(xlabel=names[feature], ylabel="mean log-odds of malignant")
+            effects = means - means.mean()
+            axes.plot(measured, effects, color=COLORS[2], alpha=0.5, linewidth=1)
+        axes.set(xlabel=names[feature], ylabel="effect on log-odds\nof malignant")
     grid[0, 0].set_title(f"a line for each of {len(folds)} folds", fontsize=11)
     for axes, score, name in ((grid[0, 2], 0, "accuracy"), (grid[1, 2], 2, "log loss")):
         for i, color in enumerate(COLORS):
             spread = torch.linspace(-0.2, 0.2, len(scores)) + i
-            axes.plot(spread, scores[:, i, score], "o", color=color, alpha=0.7, markersize=5)
+            axes.plot(spread, scores[:, i, score], "o", color=color, markersize=5)
             axes.hlines(scores[:, i, score].mean(), i - 0.3, i + 0.3, color="black")
         axes.set_xticks(range(len(MODELS)), [name.replace(" ", "\n", 1) for name in MODELS])
         axes.set_ylabel(f"held-out {name}")
