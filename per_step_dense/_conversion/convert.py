@@ -42,8 +42,8 @@ def convert(
 
     Converted are, in place and by class: ``NLinear`` (of delu and rtdl_num_embeddings),
     ``LinearEnsemble`` (of tabm), ``EnsembleLinearLayer`` (of mbrl) and ``EnsembleLinear``, wherever
-    they are defined, if they compute on random numbers what this package does; :class:`torch.nn.
-    Conv1d` with several groups, kernel 1, stride 1 and no padding; and the ModuleLists named in
+    they are defined, if they compute on random numbers what this package does;
+    :class:`torch.nn.Conv1d` with several groups, kernel 1, stride 1 and no padding; and the ModuleLists named in
     ``linears``. A module keeps its parameters, the same objects, and so its state_dict, its
     optimizer, its hooks, attributes and methods; its class becomes a subclass of the one it had.
     Calls that this package does not cover still run the forward that the module had.
@@ -121,7 +121,7 @@ def _declared(module: nn.Module, names: Iterable[str]) -> dict[int, str]:
 
 def _said_of(name: str, original: type[nn.Module], module: nn.Module) -> Converted:
     assert isinstance(module, InPlace)
-    steps, in_features, out_features = module._sizes()
+    steps, in_features, out_features = module._psd_sizes()
     extents = steps[0] if len(steps) == 1 else steps
     return Converted(name, original, extents, in_features, out_features)
 

@@ -21,24 +21,24 @@ _classes: dict[tuple[type, type, Reading | None], type[InPlace]] = {}
 
 
 class InPlace(nn.Module):
-    """What a converted module's class is besides its own."""
+    """What a converted module's class is besides its own, whose names it must not take."""
 
-    _original: ClassVar[type[nn.Module]]
-    _reading: ClassVar[Reading | None]
+    _psd_original: ClassVar[type[nn.Module]]
+    _psd_reading: ClassVar[Reading | None]
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
         """By this package where it covers the call, else as ever."""
         if len(args) == 1 and not keywords:
-            y = self._by_this_package(args[0])
+            y = self._psd_forward(args[0])
             if y is not None:
                 return y
         return super().forward(*args, **keywords)
 
-    def _by_this_package(self, x: Tensor) -> Tensor | None:
+    def _psd_forward(self, x: Tensor) -> Tensor | None:
         """The result, or None where the original forward has to give it."""
         raise NotImplementedError
 
-    def _sizes(self) -> tuple[tuple[int, ...], int, int]:
+    def _psd_sizes(self) -> tuple[tuple[int, ...], int, int]:
         """The steps, in_features and out_features."""
         raise NotImplementedError
 
@@ -46,7 +46,7 @@ class InPlace(nn.Module):
         text = super().extra_repr()
         if text:
             return text
-        steps, in_features, out_features = self._sizes()
+        steps, in_features, out_features = self._psd_sizes()
         return (
             f"steps={steps[0] if len(steps) == 1 else steps}, in_features={in_features}, "
             f"out_features={out_features}"
@@ -59,21 +59,23 @@ class InPlace(nn.Module):
         # By the class it came from: pickle would look this one up by name. Those before 2 cannot
         # tell the class from the state.
         reduced = super().__reduce_ex__(max(2, protocol.__index__()))
-        if "_original" not in vars(type(self)) or reduced[0] is not _NEW:
-            return (
-                reduced  # a class made of this one, as torch's parametrize does, has its own ways
-            )
-        return (_rebuild, (type(self).__bases__[0], self._original, self._reading), *reduced[2:])
+        if "_psd_original" not in vars(type(self)) or reduced[0] is not _NEW:
+            return reduced  # of a class made of this one, by torch's parametrize for one
+        return (
+            _rebuild,
+            (type(self).__bases__[0], self._psd_original, self._psd_reading),
+            *reduced[2:],
+        )
 
 
 class WithMatrices(InPlace):
     """Holds a weight of (*steps, I, O) and a bias of (*steps, O), (E, 1, O) or none."""
 
-    _reading: ClassVar[Reading]
+    _psd_reading: ClassVar[Reading]
     weight: nn.Parameter
 
-    def _by_this_package(self, x: Tensor) -> Tensor | None:
-        reading, weight = self._reading, self.weight
+    def _psd_forward(self, x: Tensor) -> Tensor | None:
+        reading, weight = self._psd_reading, self.weight
         bias: Tensor | None = getattr(self, "bias", None)
         if x.dim() not in reading.dims or not _has_dtypes(weight, bias):
             return None
@@ -90,7 +92,7 @@ class WithMatrices(InPlace):
             return y.to(torch.promote_types(y.dtype, bias.dtype))  # under autocast
         return y
 
-    def _sizes(self) -> tuple[tuple[int, ...], int, int]:
+    def _psd_sizes(self) -> tuple[tuple[int, ...], int, int]:
         *steps, in_features, out_features = self.weight.shape
         return tuple(steps), in_features, out_features
 
@@ -102,8 +104,8 @@ class GroupedConv1d(InPlace):
     bias: Tensor | None
     groups: int
 
-    def _by_this_package(self, x: Tensor) -> Tensor | None:
-        steps, in_features, out_features = *self._sizes()[0], *self._sizes()[1:]
+    def _psd_forward(self, x: Tensor) -> Tensor | None:
+        (steps,), in_features, out_features = self._psd_sizes()
         # Over many positions the convolution is the faster one (docs/design.md).
         if x.dim() not in (2, 3) or x.shape[-2:] != (steps * in_features, 1):
             return None
@@ -117,7 +119,7 @@ class GroupedConv1d(InPlace):
         )
         return y.reshape(*x.shape[:-2], steps * out_features, 1)
 
-    def _sizes(self) -> tuple[tuple[int, ...], int, int]:
+    def _psd_sizes(self) -> tuple[tuple[int, ...], int, int]:
         out_features, in_features = self.weight.shape[:2]
         return (self.groups,), in_features, out_features // self.groups
 
@@ -129,7 +131,7 @@ class Linears(InPlace):
 
     def forward(self, x: Tensor) -> Tensor:
         """All at once where nobody would miss the calls of the modules, else one by one."""
-        y = self._by_this_package(x)
+        y = self._psd_forward(x)
         if y is not None:
             return y
         steps = len(self._modules)
@@ -141,7 +143,7 @@ class Linears(InPlace):
         outputs = [linear(x[..., t, :]) for t, linear in enumerate(self._modules.values())]
         return torch.stack(outputs, -2)
 
-    def _by_this_package(self, x: Tensor) -> Tensor | None:
+    def _psd_forward(self, x: Tensor) -> Tensor | None:
         linears = list(self._modules.values())
         if not all(why_not_a_plain_linear(linear) is None for linear in linears):
             return None
@@ -154,7 +156,7 @@ class Linears(InPlace):
         weight = torch.stack(weights).mT  # (T, I, O)
         return per_step_dense(x, weight, torch.stack(biases) if biases else None)
 
-    def _sizes(self) -> tuple[tuple[int, ...], int, int]:
+    def _psd_sizes(self) -> tuple[tuple[int, ...], int, int]:
         first = next(iter(self._modules.values()))
         return (len(self._modules),), first.in_features, first.out_features
 
@@ -185,7 +187,7 @@ def class_for(
     key = (kind, original, reading)
     if key not in _classes:
         names = {name: getattr(original, name) for name in ("__module__", "__qualname__")}
-        names |= {"__doc__": original.__doc__, "_original": original, "_reading": reading}
+        names |= {"__doc__": original.__doc__, "_psd_original": original, "_psd_reading": reading}
         _classes[key] = type(original.__name__, (kind, original), names)
     return _classes[key]
 
