@@ -7,7 +7,8 @@ Two monthly series that come with statsmodels, nothing is downloaded: the CO2 in
 Loa and the temperature of the sea off Peru (El Nino). From the months before, relative to the last
 of them, every model predicts the change to the next month. PerStepDense has weights of its own for
 each calendar month, so a few months tell it what comes next. A shared layer cannot know which month
-it is, unless it sees a whole year and reads that off: a rival as well.
+it is, unless it sees a whole year and reads that off: a rival as well. The temperature is there a
+second time, less the mean of each calendar month: what is left to a layer per month then?
 
 Every forecast is for one month ahead, from measured values. Years go in order: weights are fitted
 on the first, the number of iterations is chosen on six years, and errors are those of the last ten,
@@ -78,14 +79,16 @@ CONTENDERS = [
 
 
 def load_series() -> list[Series]:
-    """Whole years of both series."""
+    """Whole years of all series."""
     weekly = statsmodels.datasets.co2.load().data["co2"]
     # Months without a value, none later than 1964, take one between their neighbours'.
     co2 = weekly.resample("MS").mean()["1959":"2001"].interpolate()
-    sea = statsmodels.datasets.elnino.load().data
+    sea = by_year(statsmodels.datasets.elnino.load().data.drop(columns="YEAR"))
+    mean = sea[: -VALIDATION_YEARS - TEST_YEARS].mean(0)  # of each month, over the years to fit
     return [
         Series("CO2 at Mauna Loa", "ppm", 1959, by_year(co2)),
-        Series("Sea off Peru", "degrees C", 1950, by_year(sea.drop(columns="YEAR"))),
+        Series("Sea off Peru", "degrees C", 1950, sea),
+        Series("Sea off Peru without its seasons", "degrees C", 1950, sea - mean),
     ]
 
 
@@ -162,7 +165,7 @@ def compare(series: Series, seeds: int, iterations: int) -> dict[str, Tensor]:
 
 def draw(results: list[tuple[Series, dict[str, Tensor]]], output: Path) -> None:
     """A row for each series: the forecasts of its last years, and the error by month."""
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure = Figure(figsize=(12, 11), layout="constrained")
     figure.suptitle(
         "One month ahead: a layer for each month against one that all share", fontweight="bold"
     )
@@ -194,7 +197,7 @@ def draw(results: list[tuple[Series, dict[str, Tensor]]], output: Path) -> None:
 
 def main() -> None:
     """Prints a table for each series and draws the picture."""
-    parser = argparse.ArgumentParser(description="Forecasts two monthly series.")
+    parser = argparse.ArgumentParser(description="Forecasts monthly series.")
     parser.add_argument("--quick", action="store_true", help="fewer seeds")
     parser.add_argument("--output", type=Path, default=Path("forecast_seasonal.png"))
     arguments = parser.parse_args()

@@ -113,32 +113,39 @@ def test_tabular_model_is_the_same_after_conversion(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tabular_embeddings.png"]
 
 
-def test_forecast_by_month_beats_what_is_printed_beside_it(tmp_path: Path) -> None:
+def test_forecast_by_month_is_better_while_there_are_seasons(tmp_path: Path) -> None:
     needs("matplotlib", "statsmodels")
     printed = run_example("forecast_seasonal.py", tmp_path, "--quick")
     row = re.compile(
         r"^(\w.*?) +(\d\.\d{3})(?: \+- (\d\.\d{3}))?(?: +in (\d+) of 10 years)?$", re.M
     )
-    tables = [row.findall(table) for table in printed.split("\n\n")[:2]]
+    tables = [row.findall(table) for table in printed.split("\n\n")[:3]]
     own = "PerStepDense, 3 months"
+    naive = ["as a year ago", "as a year ago, and drift"]
+    short, long = (f"one shared layer, {months} months" for months in (3, 13))
     for table in tables:
         errors = {name: float(error) for name, error, _, _ in table}
-        rivals = ["as a year ago", "as a year ago, and drift", "one shared layer, 3 months"]
-        assert list(errors) == [*rivals, "one shared layer, 13 months", own]
-        for name in rivals:
-            assert errors[own] < 0.9 * errors[name], name
-        assert errors[own] < errors["one shared layer, 13 months"]
+        assert list(errors) == [*naive, short, long, own]
+        assert all(errors[own] < 0.9 * errors[name] for name in naive)
         assert all(float(spread) < 0.02 for *_, spread, _ in table if spread)
-        assert [int(years) for *_, years in table if years][2] == 10  # the shared one, 3 months
+        years = {name: int(count or 0) for name, *_, count in table}
+        if table is tables[2]:  # without its seasons
+            assert errors[own] == pytest.approx(errors[short], rel=0.05)
+            assert years[short] in range(2, 9)
+        else:
+            assert errors[own] < 0.7 * errors[short]
+            assert errors[own] < errors[long]
+            assert years[short] == 10
     assert "CO2 at Mauna Loa, 1992 to 2001," in printed
     assert "Sea off Peru, 2001 to 2010," in printed
+    assert "Sea off Peru without its seasons, 2001 to 2010," in printed
     assert_shows(tmp_path / "forecast_seasonal.png", "#D55E00", "#E69F00", "#0072B2", "black")
 
 
 def test_forecasts_are_of_what_is_known_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     needs("matplotlib", "statsmodels")
     example = load("forecast_seasonal", monkeypatch)
-    co2, sea = example.load_series()
+    co2, sea, _ = example.load_series()
     assert co2.values.shape == (43, 12) and sea.values.shape == (61, 12)
     assert sea.values[0, 0] == pytest.approx(23.11) and sea.values[-1, -1] == pytest.approx(22.07)
     flat = sea.values.flatten()
