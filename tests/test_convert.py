@@ -57,6 +57,9 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
+is_left_to_matmul = in_place._is_left_to_matmul
+
+
 @pytest.fixture(autouse=True)
 def of_members_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_place, "_is_left_to_matmul", lambda x: False)
@@ -117,7 +120,7 @@ def test_a_mode_that_was_not_tried_is_the_original_forward_s(calls: list[tuple[i
 def test_on_the_cpu_members_are_left_to_matmul(
     monkeypatch: pytest.MonkeyPatch, calls: list[tuple[int, ...]]
 ) -> None:
-    monkeypatch.undo()
+    monkeypatch.setattr(in_place, "_is_left_to_matmul", is_left_to_matmul)
     original = EnsembleLinear()
     module = copy.deepcopy(original)
     psd.convert(module, verbose=False)
@@ -154,6 +157,20 @@ def test_under_autocast_the_dtype_is_the_original_s(
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(module(x), original(x), rtol=0.02, atol=0.05)
     assert len(calls) == 1
+
+
+def test_under_autocast_a_bias_within_the_product_promotes_nothing() -> None:
+    class LinearEnsemble(EnsembleLinear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.baddbmm(self.bias, x, self.weight)
+
+    original = LinearEnsemble()
+    module = copy.deepcopy(original)
+    psd.convert(module, verbose=False)
+    x = torch.randn(STEPS, BATCH, IN)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(x).dtype == original(x).dtype == torch.bfloat16
+        torch.testing.assert_close(module(x), original(x), rtol=0.02, atol=0.05)
 
 
 # A whole model
@@ -307,6 +324,13 @@ def test_shallow_copy_shares_parameters() -> None:
     psd.convert(module, verbose=False)
     other = copy.copy(module)
     assert type(other) is type(module) and other.weight is module.weight
+
+
+def test_a_class_made_of_a_converted_one_s_stays_so() -> None:
+    module = NLinear()
+    psd.convert(module, verbose=False)
+    module.__class__ = kind = type("Other", (type(module),), {})
+    assert type(copy.copy(module)) is kind
 
 
 def test_compiles_into_one_graph() -> None:

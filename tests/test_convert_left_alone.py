@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,9 @@ import per_step_dense as psd
 
 
 def test_nothing_to_convert(capsys: pytest.CaptureFixture[str]) -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.Conv1d(4, 4, 3, groups=2), nn.ModuleList())
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.Conv1d(4, 4, 3, groups=2), nn.Conv1d(4, 4, 1), nn.ModuleList()
+    )
     classes = [type(each) for each in model.modules()]
     assert psd.convert(model) == []
     assert capsys.readouterr().out == "per_step_dense: nothing to convert in Sequential\n"
@@ -132,6 +135,16 @@ def with_one_bias(self: Any, x: Tensor) -> Tensor:
     return torch.einsum("...ti,tio->...to", x, self.weight) + self.bias[0]
 
 
+def with_one_more_dimension(self: Any, x: Tensor) -> Tensor:
+    return NLinear.forward(self, x).unsqueeze(0)
+
+
+def that_empties_x(self: Any, x: Tensor) -> Tensor:
+    y = NLinear.forward(self, x)
+    x.zero_()
+    return y
+
+
 def failing(self: Any, x: Tensor) -> Tensor:
     raise RuntimeError
 
@@ -148,6 +161,8 @@ def a_tuple(self: Any, x: Tensor) -> Any:
         activated_in_training,
         with_noise,
         with_one_bias,
+        with_one_more_dimension,
+        that_empties_x,
         failing,
         a_tuple,
     ],
@@ -162,6 +177,22 @@ def test_what_computes_something_else(
     state = torch.random.get_rng_state()
     assert left_alone(module, capsys) == "on random numbers it computes something else"
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_fails_under_autocast(capsys: pytest.CaptureFixture[str]) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        assert not torch.is_autocast_enabled("cpu")
+        return NLinear.forward(self, x)
+
+    assert left_alone(impostor(forward), capsys) == "it fails under autocast"
+
+
+def test_what_warns_is_converted_all_the_same() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        warnings.warn("of something", stacklevel=2)
+        return NLinear.forward(self, x)
+
+    assert len(psd.convert(impostor(forward), verbose=False)) == 1
 
 
 def test_what_reads_more_than_it_should(capsys: pytest.CaptureFixture[str]) -> None:

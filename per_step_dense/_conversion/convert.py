@@ -42,11 +42,11 @@ def convert(
 
     Converted are, in place and by class: ``NLinear`` (of delu and rtdl_num_embeddings),
     ``LinearEnsemble`` (of tabm), ``EnsembleLinearLayer`` (of mbrl) and ``EnsembleLinear``, wherever
-    they are defined, if they compute on random numbers what this package does;
-    :class:`torch.nn.Conv1d` with several groups, kernel 1, stride 1 and no padding; and the ModuleLists named in
-    ``linears``. A module keeps its parameters, the same objects, and so its state_dict, its
-    optimizer, its hooks, attributes and methods; its class becomes a subclass of the one it had.
-    Calls that this package does not cover still run the forward that the module had.
+    they are defined, if they compute on random numbers what this package does; any
+    :class:`torch.nn.Conv1d` with several groups, kernel 1, stride 1 and no padding; and the
+    ModuleLists named in ``linears``. A module keeps its parameters, the same objects, and so its
+    state_dict and its optimizer; its hooks, attributes and methods; its class becomes a subclass of
+    the one it had. Calls that this package does not cover still run the forward that it had.
 
     Args:
         module: the model; it may also be such a layer itself.
