@@ -57,7 +57,7 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,bench,bench-jax,docs,interop,keras]' \
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,examples,bench,bench-jax,docs,interop,keras]' \
 	  torch==$(TORCH)
 	touch $@
 
