@@ -135,8 +135,9 @@ def _by_steps(conv: nn.Conv1d, length: int) -> Way:
 
     def way(x: Tensor) -> Tensor:
         steps = conv.groups
+        rows: Tensor = x.unflatten(1, (steps, -1)).permute(0, 3, 1, 2)  # (B, L, T, I)
         y = psd.per_step_dense(
-            x.unflatten(1, (steps, -1)).permute(0, 3, 1, 2),  # (B, L, T, I)
+            rows,
             conv.weight.view(steps, -1, conv.weight.size(1)).mT,
             None if conv.bias is None else conv.bias.view(steps, -1),
         )
