@@ -51,7 +51,7 @@ struct Config {
 
   // Reads whose products are unrolled: about a thousand multiplications, fewer where elements are
   // converted or wide.
-  static constexpr int kUnrolledProducts = sizeof(Scalar) == 4 ? 1024 : kFolds ? 256 : 128;
+  static constexpr int kUnrolledProducts = sizeof(Scalar) == 4 ? 1024 : 128;
   static constexpr int kUnrolledReads =
       min_of(max_of(kUnrolledProducts / (kThreadM * kThreadN * kTermsPerRead), 1),
              kBlockK / kTermsPerRead);
@@ -96,6 +96,7 @@ template <class Config, class Product>
 struct SharedStorage {
   Stage<Config, Product> stage[Config::kStages];
   tiled::StepSearch search;
+  tiled::Coordinates at;  // not in registers while the sums are
 };
 
 // A thread's i-th row and j-th column of outputs, inside the tile. Columns come in groups of

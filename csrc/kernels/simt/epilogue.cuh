@@ -25,14 +25,14 @@ class TileStore {
     if (Product::kActivates && tiled_.gemm.bias.data) add_bias(accum);
 #pragma unroll 1
     for (int i = 0; i < Config::kThreadM; ++i) {
-      const int64_t m = at_.m0 + outputs_.template row<Product::kMajorA>(i);
-      if (m >= at_.m_end) break;
+      const int row = outputs_.template row<Product::kMajorA>(i);
+      if (row >= at_.rows) break;
 #pragma unroll
       for (int j = 0; j < Config::kThreadN; j += kGroup) {
         Accum values[kGroup];
 #pragma unroll
         for (int e = 0; e < kGroup; ++e) values[e] = accum.results()[0][j + e];
-        store_row(m, at_.n0 + outputs_.column(j), values);
+        store_row(at_.m0 + row, at_.n0 + outputs_.column(j), values);
       }
       accum.drop_row();
     }

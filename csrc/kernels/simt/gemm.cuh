@@ -19,13 +19,15 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
 
   Accumulators<Config> accum{};
   ColumnSums<Config> columns;
+  if (threadIdx.x == 0) smem.at = at;
   mainloop(tiled, at, outputs, smem, accum, columns);
   if (tiled.stores_accum) {
-    TileStore<Accum, Config, Product>(tiled, at, outputs).store(accum);
+    TileStore<Accum, Config, Product>(tiled, smem.at, outputs).store(accum);
   } else {
-    TileStore<typename Config::Scalar, Config, Product>(tiled, at, outputs).store(accum);
+    TileStore<typename Config::Scalar, Config, Product>(tiled, smem.at, outputs).store(accum);
   }
-  if (at.sums_columns) columns.store(tiled, at, reinterpret_cast<Accum*>(&smem.stage));
+  __syncthreads();  // the column sums, or the block's next tile, write there
+  if (at.sums_columns) columns.store(tiled, smem.at, reinterpret_cast<Accum*>(&smem.stage));
 }
 
 template <class Config>

@@ -30,9 +30,10 @@ tiled::BlockShape block_shape(DType dtype, int index) {
   shape.k = kBlockKBytes / bytes;
   shape.threads = tile.threads;
   shape.store_elems = std::min(16 / bytes, tile.thread_n);
-  shape.smem_bytes = sizeof(tiled::StepSearch) +
-                     size_t(tile.stages) * (operand_bytes(shape.m, Product::kMajorA, bytes) +
-                                            operand_bytes(shape.n, Product::kMajorB, bytes));
+  const size_t stage_bytes = operand_bytes(shape.m, Product::kMajorA, bytes) +
+                             operand_bytes(shape.n, Product::kMajorB, bytes);
+  constexpr size_t kNotesBytes = sizeof(tiled::StepSearch) + sizeof(tiled::Coordinates);
+  shape.smem_bytes = size_t(tile.stages) * stage_bytes + kNotesBytes;
   return shape;
 }
 

@@ -81,13 +81,12 @@ class TileStore {
     read_bias(n, bias);
 #pragma unroll 1
     for (unsigned row = threadIdx.x / kUnitsN; row < Config::kBlockM; row += kRowsAtATime) {
-      const int64_t m = at_.m0 + row;
-      if (m >= at_.m_end) break;
+      if (int(row) >= at_.rows) break;
       float values[kUnit];
       sums.read(row, column_, values);
 #pragma unroll
       for (int e = 0; e < kUnit; ++e) values[e] += bias[e];
-      store_row(m, n, values);
+      store_row(at_.m0 + row, n, values);
     }
   }
 

@@ -8,7 +8,7 @@ namespace per_step_dense::tiled {
 // The tile of outputs that a block computes, and the terms it adds up.
 struct Coordinates {
   int64_t t, m0, n0;
-  int64_t m_end;  // the step's rows end there
+  int32_t rows;  // of the tile, that are the step's
   int64_t first_k, terms, split;
   bool sums_columns;
 };

@@ -34,11 +34,10 @@ class OperandCopy {
   };
 
  public:
-  // From row `first_row` of `rows` and term `first_k` on.
+  // From row `first_row` on, of which `rows` are inside, and from term `first_k` on.
   __device__ __forceinline__ OperandCopy(const Operand& operand, const OperandAccess& access,
-                                         int64_t t, int64_t first_row, int64_t rows,
-                                         int64_t first_k)
-      : operand_(operand), access_(access), rows_left_(int(min(rows - first_row, int64_t(kRows)))) {
+                                         int64_t t, int64_t first_row, int rows, int64_t first_k)
+      : operand_(operand), access_(access), rows_left_(rows) {
     const unsigned chunk_elems = unsigned(access.copy_bytes) / kElementBytes;
     const bool k_is_fastest = access.k_is_fastest;
     const unsigned chunks = unsigned(k_is_fastest ? Config::kBlockK : kRows) / chunk_elems;

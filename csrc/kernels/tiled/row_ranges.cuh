@@ -72,7 +72,7 @@ __device__ __forceinline__ Coordinates coordinates_in_ranges(int64_t tile, const
   at.t = found.step;
   at.n0 = tile % tiled.tiles_n * Config::kBlockN;
   at.m0 = range.begin + found.m_tile * Config::kBlockM;
-  at.m_end = range.end;
+  at.rows = int32_t(min(range.end - at.m0, int64_t{Config::kBlockM}));
   at.terms = tiled.gemm.k;
   return at;
 }

@@ -16,7 +16,7 @@ __device__ __forceinline__ Coordinates coordinates_in_order(int64_t tile, const 
   Coordinates at;
   at.n0 = tile % tiled.tiles_n * Config::kBlockN;
   at.m0 = m_tile * Config::kBlockM;
-  at.m_end = tiled.gemm.m;
+  at.rows = int32_t(min(tiled.gemm.m - at.m0, int64_t{Config::kBlockM}));
   at.t = matrix % tiled.gemm.t;
   at.split = matrix / tiled.gemm.t;
   at.first_k = at.split * tiled.terms;

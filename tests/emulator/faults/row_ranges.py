@@ -30,7 +30,7 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
         "inside + count",
     ),
     "rows: a step ends where all rows do": fault(
-        "sm80 packed forward", ROW_RANGES, "at.m_end = range.end;", "at.m_end = tiled.gemm.m;"
+        "sm80 packed forward", ROW_RANGES, "min(range.end - at.m0,", "min(tiled.gemm.m - at.m0,"
     ),
     "rows: the ranges are not looked at": fault(
         "sm80 packed forward", PRODUCTS, "  gemm.m_ranges = problem.rows;\n", "", 1
@@ -109,7 +109,7 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
         "sm80 packed forward", PRODUCT, "rows + steps * (tile_rows - 1)", "rows + tile_rows - 1"
     ),
     "rows: simt has no memory to search for a step in": fault(
-        "packed forward of many steps", SIMT_PLAN, "sizeof(tiled::StepSearch) +", ""
+        "packed forward of many steps", SIMT_PLAN, " + kNotesBytes", ""
     ),
     "rows: simt computes those of all steps": fault(
         "packed forward", ROW_RANGES, "!Product::kSumsRows && tiled.gemm.m_ranges.begin", "false"
@@ -118,7 +118,7 @@ ROW_RANGE_FAULTS: dict[str, Fault] = {
         "packed backward", ROW_RANGES, "Product::kSumsRows && tiled.gemm.k_ranges.begin", "false"
     ),
     "rows: simt's step ends where all rows do": fault(
-        "packed forward", ROW_RANGES, "at.m_end = range.end;", "at.m_end = tiled.gemm.m;"
+        "packed forward", ROW_RANGES, "min(range.end - at.m0,", "min(tiled.gemm.m - at.m0,"
     ),
     "rows: tiny forgets where the step's begin": fault(
         "tiny packed forward", TINY_PLACE, "place.m += static_cast<int>(rows.begin);", ""

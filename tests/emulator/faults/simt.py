@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .common import Fault, fault
+from ..mutation import Mutation
+from .common import ONE_BLOCK, SYNC, Fault, fault
 
 SIMT = "csrc/kernels/simt/"
 MAINLOOP = SIMT + "mainloop.cuh"
@@ -36,7 +37,11 @@ SUM_FAULTS: dict[str, Fault] = {
 }
 
 EPILOGUE_FAULTS: dict[str, Fault] = {
-    "rows are written past the edge": fault("forward", EPILOGUE, "m >= at_.m_end", "m > at_.m_end"),
+    "the block's next tile says where it is before all have stored": Fault(
+        "forward",
+        (Mutation(GEMM, SYNC, ""), ONE_BLOCK),
+    ),
+    "rows are written past the edge": fault("forward", EPILOGUE, "row >= at_.rows", "row > at_.rows"),
     "the bias is read past the edge": fault(
         "forward", EPILOGUE, "n >= tiled_.gemm.n) break", "n > tiled_.gemm.n) break"
     ),

@@ -294,7 +294,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         "sm80 forward", EPILOGUE, "values[half + 1] = sums.y;", "values[half + 1] = sums.z;"
     ),
     "sm80: rows are written past the edge": fault(
-        "sm80 forward", EPILOGUE, "m >= at_.m_end", "m > at_.m_end"
+        "sm80 forward", EPILOGUE, "int(row) >= at_.rows", "int(row) > at_.rows"
     ),
     "sm80: a unit of columns is another thread's": fault(
         "sm80 forward", EPILOGUE, "threadIdx.x % kUnitsN * kUnit", "threadIdx.x / kUnitsN * kUnit"
