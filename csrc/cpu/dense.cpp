@@ -1,139 +1,29 @@
 #include "cpu/dense.h"
 
-#include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/CPUAllocator.h>
-#include <c10/util/SmallVector.h>
 
 #include <algorithm>
 
 #include "aten.h"
 #include "batch.h"
 #include "check.h"
-#include "cpu/kernels.h"
 #include "cpu/parallel.h"
+#include "cpu/products.h"
 
 namespace per_step_dense::cpu::dense {
 namespace {
 
 using at::Tensor;
 
-// Those of the instruction set that torch uses itself (ATEN_CPU_CAPABILITY overrides it), or null.
-// With AVX-512 it is torch's products that run: nothing has been measured there.
-const Kernels* find_kernels() {
-#if defined(__x86_64__)
-  if (at::get_cpu_capability() == "AVX2") return &kAvx2Kernels;
-#endif
-  return nullptr;
-}
-
-const Kernels* kernels_or_null() {
-  static const Kernels* const found = find_kernels();
-  return found;
-}
-
-const Kernels& kernels() { return *kernels_or_null(); }
-
-// Less is not worth waking a thread for: multiply-adds, and elements of an activation.
-constexpr int64_t kLeastWorkToShare = 1 << 17;
-constexpr int64_t kElementsATask = 1 << 14;
-
-constexpr int64_t kTasksAThread = 4;
+constexpr int64_t kElementsATask = 1 << 14;  // of an activation
 
 // A gradient of few weights is a long sum that one thread would add up alone. Where there are fewer
 // blocks of weights than this, it is cut into parts of so many terms. Both are constants: the bits
 // must not follow from the number of threads.
 constexpr int64_t kBlocksEnough = 64, kBlock = 32;
 constexpr int64_t kTermsOfAPart = 8192;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// A product for every step: the first one's, and how far it is to the next one's.
-struct Products {
-  Product first;
-  int64_t a_step, b_step, c_step, bias_step = 0;  // column sums: n
-  // The sums may be cut into parts of so many terms, whose results lie c_part elements apart, and
-  // the sums of columns sums_part.
-  int64_t parts_of_sum = 1, terms = first.k, c_part = 0, sums_part = 0;
-  // Every product is cut into parts of so many rows and columns.
-  int64_t rows = std::max<int64_t>(first.m, 1), columns = std::max<int64_t>(first.n, 1);
-
-  int64_t row_parts() const { return divide_up(first.m, rows); }
-  int64_t tasks_a_step() const { return parts_of_sum * row_parts() * divide_up(first.n, columns); }
-  int64_t workspace_bytes() const {
-    return kernels().workspace_bytes(std::min(rows, first.m), std::min(columns, first.n),
-                                     std::min(terms, first.k));
-  }
-
-  void compute(int64_t step, int64_t task, void* workspace) const {
-    const int64_t row = task % row_parts() * rows, sum = task / row_parts() % parts_of_sum,
-                  column = task / row_parts() / parts_of_sum * columns;
-    Product part = first;
-    part.m = std::min(rows, part.m - row);
-    part.n = std::min(columns, part.n - column);
-    part.k = std::min(terms, part.k - sum * terms);
-    part.a += step * a_step + row * part.a_row + sum * terms * part.a_col;
-    part.b += step * b_step + sum * terms * part.b_row + column * part.b_col;
-    const int64_t to = step * c_step + sum * c_part + row * part.c_row + column;
-    part.c += to;
-    if (part.activated) part.activated += to;
-    if (part.bias) part.bias += step * bias_step + column * part.bias_stride;
-    if (part.column_sums && row == 0) {
-      part.column_sums += step * first.n + sum * sums_part + column;
-    } else {  // all rows of parts would find the same
-      part.column_sums = nullptr;
-    }
-    kernels().multiply(part, workspace);
-  }
-};
-
-// `size` in at most `parts`, of a multiple of `granule`.
-int64_t size_of_part(int64_t size, int64_t granule, int64_t parts) {
-  const int64_t granules = std::max<int64_t>(divide_up(size, granule), 1);
-  return divide_up(granules, std::min(parts, granules)) * granule;
-}
-
-// One task a step keeps most in the cache; there are more where steps are too few for the threads.
-// What follows from that for the bits is nothing: an element is the same sum in every part.
-void cut_for_the_threads(Products& products, int64_t steps) {
-  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  const int64_t wanted =
-      threads == 1 ? 1 : divide_up(kTasksAThread * threads, std::max<int64_t>(steps, 1));
-  if (wanted == 1 || products.tasks_a_step() == 0) return;
-  products.rows = size_of_part(products.first.m, 4 * kernels().rows, wanted);
-  const int64_t wanted_in_a_row = divide_up(wanted, products.row_parts());
-  products.columns = size_of_part(products.first.n, 4 * kernels().columns, wanted_in_a_row);
-}
-
-int64_t multiply_adds(const Products& products, int64_t steps) {
-  return steps * products.first.m * products.first.n * products.first.k;
-}
-
-using SomeProducts = c10::SmallVector<Products, 2>;
-
-// All products of a step are tasks one after another, for they share operands.
-void compute(int64_t steps, SomeProducts all) {
-  int64_t tasks_a_step = 0, bytes = 0, work = 0;
-  for (Products& products : all) {
-    work += multiply_adds(products, steps);
-    cut_for_the_threads(products, steps);
-    tasks_a_step += products.tasks_a_step();
-    bytes = std::max(bytes, products.workspace_bytes());
-  }
-  const auto run = [&](int64_t begin, int64_t end) {
-    const auto workspace = c10::GetCPUAllocator()->allocate(bytes);
-    for (; begin < end; ++begin) {
-      int64_t task = begin % tasks_a_step;
-      const Products* products = all.data();
-      for (; task >= products->tasks_a_step(); ++products) task -= products->tasks_a_step();
-      products->compute(begin / tasks_a_step, task, workspace.get());
-    }
-  };
-  const int64_t tasks = steps * tasks_a_step;
-  work < kLeastWorkToShare ? run(0, tasks) : run_in_parallel(tasks, run);
-}
 
 // y[:, t] = x[:, t] @ weight[t] + bias[t]
 Products of_forward(const Tensor& x,       // (B, T, I)
@@ -204,7 +94,8 @@ Tensor sum_of_parts(const Tensor& parts) {
 }  // namespace
 
 bool serves(const Tensor& tensor) {
-  return tensor.scalar_type() == at::kFloat && tensor.is_cpu() && kernels_or_null();
+  return tensor.scalar_type() == at::kFloat && tensor.is_cpu() && has_torchs_vectors() &&
+         kernels_or_null();
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -243,7 +134,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   const Tensor dz_batch = as_batch(dz);
   const int64_t b = dz_batch.size(0), t = dz_batch.size(1), o = dz_batch.size(2);
   const int64_t i = x ? x->size(-1) : weight ? weight->size(1) : 0;
-  SomeProducts products;
+  c10::SmallVector<Products, 2> products;
   Tensor dx, dweight, dbias, x_batch, dweight_parts, dbias_parts;
   if (weight) {
     dx = at::empty(sizes_with_last(dz, i), dz.options());
@@ -288,7 +179,7 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   run_in_parallel(divide_up(size, kElementsATask), [=](int64_t begin, int64_t end) {
     const int64_t first = begin * kElementsATask,
                   count = std::min(end * kElementsATask, size) - first;
-    kernels().activation_backward(parsed, count, gradient + first, kept + first, to + first);
+    kernels_or_null()->activation_backward(parsed, count, gradient + first, kept + first, to + first);
   });
   return dz;
 }
