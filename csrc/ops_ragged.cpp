@@ -1,9 +1,10 @@
-// Ragged batches on the CPU, and on every backend that has no implementation of its own: ATen's
-// products, without arithmetic on padding.
+// Ragged batches on the CPU, and on every backend that has no implementation of its own: the kernels
+// in csrc/cpu/ for what they serve, else ATen's products; either without arithmetic on padding.
 #include "ops_ragged.h"
 
 #include <torch/library.h>
 
+#include "cpu/ragged.h"
 #include "profiler_range.h"
 #include "ragged_aten.h"
 
@@ -12,11 +13,15 @@ namespace {
 
 using at::Tensor;
 
-struct Aten {
+struct Cpu {
   static std::tuple<Tensor, Tensor> forward(const Tensor& x, const Tensor& weight,
                                             const std::optional<Tensor>& bias,
                                             const RaggedRows& rows, Activation activation,
                                             KernelFamily, bool wants_z) {
+    if (cpu::ragged::serves(x, rows, weight.size(1), weight.size(2))) {
+      const ProfilerRange range([] { return "avx2"; });
+      return cpu::ragged::forward(x, weight, bias, rows, activation, wants_z);
+    }
     const ProfilerRange range([] { return name_of(KernelFamily::kAten); });
     return aten::ragged_forward(x, weight, bias, rows, activation, wants_z);
   }
@@ -26,15 +31,20 @@ struct Aten {
                                                      const std::optional<Tensor>& weight,
                                                      const RaggedRows& rows, bool wants_dbias,
                                                      KernelFamily) {
+    const int64_t in_features = x ? x->size(-1) : weight ? weight->size(1) : 1;
+    if (cpu::ragged::serves(dz, rows, in_features, dz.size(-1))) {
+      const ProfilerRange range([] { return "avx2"; });
+      return cpu::ragged::backward(dz, x, weight, rows, wants_dbias);
+    }
     const ProfilerRange range([] { return name_of(KernelFamily::kAten); });
     return aten::ragged_backward(dz, x, weight, rows, wants_dbias);
   }
 };
 
 void implement(torch::Library& m) {
-  m.impl("ragged_forward", RaggedOps<Aten>::forward);
-  m.impl("ragged_forward_with_preactivation", RaggedOps<Aten>::forward_with_preactivation);
-  m.impl("ragged_backward", RaggedOps<Aten>::backward);
+  m.impl("ragged_forward", RaggedOps<Cpu>::forward);
+  m.impl("ragged_forward_with_preactivation", RaggedOps<Cpu>::forward_with_preactivation);
+  m.impl("ragged_backward", RaggedOps<Cpu>::backward);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "kernel_in_force.h"
 #include "ops.h"
+#include "packing.h"
 #include "ragged_composite.h"
 #include "ragged_rows.h"
 
@@ -47,7 +48,7 @@ class RaggedOps {
     if (rows.layout != Layout::kAnyOrder) {
       return Backend::backward(dz, x, weight, rows, wants_dbias, family);
     }
-    const Packing packing(rows, sizes, dz);
+    const Packing packing(rows, dz);
     const std::optional<Tensor> packed_x = x ? std::optional(packing.pack(*x)) : std::nullopt;
     auto [dx, dweight, dbias] = Backend::backward(packing.pack(dz), packed_x, weight,
                                                   packing.packed_rows(), wants_dbias, family);
@@ -77,7 +78,7 @@ class RaggedOps {
     if (rows.layout != Layout::kAnyOrder) {
       return Backend::forward(x, weight, bias, rows, parsed, family, wants_z);
     }
-    const Packing packing(rows, sizes, x);
+    const Packing packing(rows, x);
     auto [y, z] = Backend::forward(packing.pack(x), weight, bias, packing.packed_rows(), parsed,
                                    family, wants_z);
     return {packing.unpack(y), wants_z ? packing.unpack(z) : z};

@@ -1,11 +1,9 @@
 // Ragged batches in CUDA: the kernels compute the rows that each step has, and no others.
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
-#include "batch.h"
 #include "forced_tile.h"
 #include "kernel_in_force.h"
 #include "launch_cuda.h"
@@ -29,12 +27,6 @@ Tensor with_steps(const Tensor& rows, int64_t t) {
 View3 output_view3(const Tensor& like, const View3& contiguous, int64_t columns) {
   if (like.dim() == 3 || !contiguous.data) return contiguous;
   return {contiguous.data, {columns, 0, 1}};
-}
-
-// What is padding becomes zero; of packed rows nothing is.
-Tensor new_rows(const Tensor& like, int64_t columns) {
-  const auto sizes = sizes_with_last(like, columns);
-  return like.dim() == 2 ? at::empty(sizes, like.options()) : at::zeros(sizes, like.options());
 }
 
 // Ranges where the kernels read them.
@@ -73,11 +65,11 @@ struct Kernels {
     problem.z = output_view3(x, problem.z, problem.o);
     const PlannedCall call = plan(problem, x.get_device(), family);
 
-    const Tensor y = new_rows(x, problem.o);
+    const Tensor y = new_ragged_rows(rows, x, problem.o);
     problem.y.data = y.mutable_data_ptr();
     Tensor z;
     if (wants_z) {
-      z = new_rows(x, problem.o);
+      z = new_ragged_rows(rows, x, problem.o);
       problem.z.data = z.mutable_data_ptr();
     }
     launch(problem, call, y);
@@ -115,7 +107,7 @@ struct Kernels {
     }
     Tensor dx, dweight, dbias;
     if (weight.defined()) {
-      dx = new_rows(dz, problem.i);
+      dx = new_ragged_rows(rows, dz, problem.i);
       problem.dx.data = dx.mutable_data_ptr();
     }
     if (x.defined()) {

@@ -4,7 +4,6 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
-#include <ATen/ops/zeros.h>
 
 #include "aten.h"
 #include "batch.h"
@@ -42,12 +41,6 @@ Tensor rows_of_run(const Tensor& tensor, const Run& run) {
   return permuted(tensor.narrow(0, 0, run.rows).narrow(1, run.first, run.steps), 1, 0, 2);
 }
 
-// For a result with the rows of `like`; what is padding becomes zero.
-Tensor new_rows(const Tensor& like, int64_t columns) {
-  const auto sizes = sizes_with_last(like, columns);
-  return like.dim() == 2 ? at::empty(sizes, like.options()) : at::zeros(sizes, like.options());
-}
-
 void preactivation_out(Tensor z, const Tensor& x, const Tensor& weight,
                        const std::optional<Tensor>& bias, const Run& run) {
   const Tensor own_x = rows_of_run(x, run), own_weight = run.of_steps(weight);
@@ -63,8 +56,8 @@ void preactivation_out(Tensor z, const Tensor& x, const Tensor& weight,
 std::tuple<Tensor, Tensor> ragged_forward(const Tensor& x, const Tensor& weight,
                                           const std::optional<Tensor>& bias, const RaggedRows& rows,
                                           Activation activation, bool wants_z) {
-  const Tensor y = new_rows(x, weight.size(2));
-  const Tensor z = wants_z ? new_rows(x, weight.size(2)) : Tensor();
+  const Tensor y = new_ragged_rows(rows, x, weight.size(2));
+  const Tensor z = wants_z ? new_ragged_rows(rows, x, weight.size(2)) : Tensor();
   for (const Run& run : runs_of(rows)) {
     if (run.rows == 0) continue;
     Tensor own_y = rows_of_run(y, run);
@@ -85,7 +78,7 @@ std::tuple<Tensor, Tensor, Tensor> ragged_backward(const Tensor& dz, const std::
                                                    const RaggedRows& rows, bool wants_dbias) {
   const int64_t t = int64_t(rows.count.size()), o = dz.size(-1);
   Tensor dx, dweight, dbias;
-  if (weight) dx = new_rows(dz, weight->size(1));
+  if (weight) dx = new_ragged_rows(rows, dz, weight->size(1));
   if (x) dweight = at::empty({t, x->size(-1), o}, dz.options());
   if (wants_dbias) dbias = at::empty({t, o}, dz.options());
   for (const Run& run : runs_of(rows)) {

@@ -1,14 +1,14 @@
 #include "ragged_rows.h"
 
-#include <ATen/ops/arange.h>
-#include <ATen/ops/index_select.h>
-#include <ATen/ops/repeat_interleave.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
-#include "upload.h"
+#include "batch.h"
+#include "cpu/parallel.h"
 
 namespace per_step_dense {
 namespace {
@@ -30,7 +30,7 @@ std::vector<int64_t> values_of(const Tensor& sizes) {
 
 // Step behind step.
 RaggedRows with_counts(Layout layout, std::vector<int64_t> count) {
-  RaggedRows rows{layout, {}, std::move(count), 0, 0};
+  RaggedRows rows{layout, {}, std::move(count), 0, 0, {}};
   rows.begin.reserve(rows.count.size());
   for (const int64_t own : rows.count) {
     rows.begin.push_back(rows.total);
@@ -52,7 +52,7 @@ RaggedRows of_batch_sizes(std::vector<int64_t> count, int64_t rows, int64_t t) {
   return with_counts(Layout::kPacked, std::move(count));
 }
 
-RaggedRows of_lengths(const std::vector<int64_t>& lengths, int64_t t) {
+RaggedRows of_lengths(std::vector<int64_t> lengths, int64_t t) {
   std::vector<int64_t> count(t);  // first of the samples that end with a step
   for (size_t b = 0; b < lengths.size(); ++b) {
     TORCH_CHECK_VALUE(lengths[b] >= 0 && lengths[b] <= t,
@@ -64,16 +64,8 @@ RaggedRows of_lengths(const std::vector<int64_t>& lengths, int64_t t) {
   const bool is_sorted = std::is_sorted(lengths.rbegin(), lengths.rend());
   RaggedRows rows = with_counts(is_sorted ? Layout::kSorted : Layout::kAnyOrder, std::move(count));
   if (is_sorted) std::fill(rows.begin.begin(), rows.begin.end(), 0);
+  rows.lengths = std::move(lengths);
   return rows;
-}
-
-// The samples, the longest first, and those of one length in their order.
-std::vector<int64_t> by_length(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> order(lengths.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t one, int64_t other) { return lengths[one] > lengths[other]; });
-  return order;
 }
 
 }  // namespace
@@ -83,28 +75,21 @@ RaggedRows ragged_rows(const Tensor& sizes, const Tensor& rows, int64_t t) {
                          : of_lengths(values_of(sizes), t);
 }
 
-// On the device itself, so that the host does not count rows there: the r-th packed row is of the
-// step whose rows it lies among, and of the sample that has its place there.
-Packing::Packing(const RaggedRows& rows, const Tensor& lengths, const Tensor& padded)
-    : packed_rows_(rows), b_(padded.size(0)), t_(padded.size(1)) {
-  packed_rows_.layout = Layout::kPacked;
-  const std::vector<Tensor> known =
-      upload({rows.begin, rows.count, by_length(values_of(lengths))}, padded.device());
-  const Tensor &begin = known[0], &count = known[1], &order = known[2];
-  const Tensor step = at::repeat_interleave(count, std::optional(rows.total));
-  const Tensor place = at::arange(rows.total, count.options()).sub_(begin.index_select(0, step));
-  index_ = order.index_select(0, place).mul_(t_).add_(step);
-}
-
-Tensor Packing::pack(const Tensor& padded) const {
-  return padded.reshape({b_ * t_, padded.size(2)}).index_select(0, index_);
-}
-
-Tensor Packing::unpack(const Tensor& packed) const {
-  const int64_t columns = packed.size(1);
-  const Tensor padded = at::zeros({b_ * t_, columns}, packed.options());
-  padded.index_copy_(0, index_, packed);
-  return padded.view({b_, t_, columns});
+Tensor new_ragged_rows(const RaggedRows& rows, const Tensor& like, int64_t columns) {
+  const auto sizes = sizes_with_last(like, columns);
+  if (like.dim() == 2) return at::empty(sizes, like.options());
+  if (!like.is_cpu()) return at::zeros(sizes, like.options());
+  const Tensor padded = at::empty(sizes, like.options());
+  if (padded.numel() == 0) return padded;
+  const int64_t row_bytes = columns * padded.element_size(), sample_bytes = like.size(1) * row_bytes;
+  auto* const data = static_cast<char*>(padded.mutable_data_ptr());
+  cpu::run_in_parallel(like.size(0), [&](int64_t b, int64_t end) {
+    for (; b < end; ++b) {
+      const int64_t own_bytes = rows.lengths[b] * row_bytes;
+      std::memset(data + b * sample_bytes + own_bytes, 0, size_t(sample_bytes - own_bytes));
+    }
+  });
+  return padded;
 }
 
 }  // namespace per_step_dense

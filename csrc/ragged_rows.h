@@ -23,25 +23,14 @@ struct RaggedRows {
   Layout layout;
   std::vector<int64_t> begin, count;  // (T) of a step's rows; in any order, as they would be packed
   int64_t total, most;                // the sum and the largest of count
+  std::vector<int64_t> lengths;       // (B) of padded samples
 };
 
 // Of values that are checked here, for `t` steps; `rows` is packed, (R, F), or padded, (B, T, F).
 RaggedRows ragged_rows(const at::Tensor& sizes, const at::Tensor& rows, int64_t t);
 
-// From padded samples in any order to packed rows, and back.
-class Packing {
- public:
-  // On the device of `padded`, (B, T, F).
-  Packing(const RaggedRows& rows, const at::Tensor& lengths, const at::Tensor& padded);
-
-  const RaggedRows& packed_rows() const { return packed_rows_; }
-  at::Tensor pack(const at::Tensor& padded) const;    // (B, T, F) -> (R, F)
-  at::Tensor unpack(const at::Tensor& packed) const;  // (R, F) -> (B, T, F), padded with zeros
-
- private:
-  RaggedRows packed_rows_;
-  int64_t b_, t_;
-  at::Tensor index_;  // (R) of the packed rows among the (B T) of the samples
-};
+// For a result with these rows, of the sizes of `like` but the last: padding is zero, all else is yet
+// to be written.
+at::Tensor new_ragged_rows(const RaggedRows& rows, const at::Tensor& like, int64_t columns);
 
 }  // namespace per_step_dense

@@ -74,6 +74,15 @@ def hopper(gpu: torch.device) -> torch.device:
     return gpu
 
 
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many for torch to compute on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
     """Every test draws from the same seed, whichever tests ran before it."""

@@ -41,7 +41,9 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
         "forward",
         (Mutation(GEMM, SYNC, ""), ONE_BLOCK),
     ),
-    "rows are written past the edge": fault("forward", EPILOGUE, "row >= at_.rows", "row > at_.rows"),
+    "rows are written past the edge": fault(
+        "forward", EPILOGUE, "row >= at_.rows", "row > at_.rows"
+    ),
     "the bias is read past the edge": fault(
         "forward", EPILOGUE, "n >= tiled_.gemm.n) break", "n > tiled_.gemm.n) break"
     ),
