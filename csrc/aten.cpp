@@ -60,7 +60,8 @@ void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
   }
 }
 
-// composite::activate in place, which spares the op a second buffer.
+}  // namespace
+
 void activate_(Tensor& z, Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -85,8 +86,6 @@ void activate_(Tensor& z, Activation activation) {
       return;
   }
 }
-
-}  // namespace
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                std::string_view activation) {

@@ -2,6 +2,7 @@
 // and that of every device and dtype for which there is no kernel of this package.
 #pragma once
 
+#include "activation.h"
 #include "ops.h"
 
 namespace per_step_dense::aten {
@@ -10,4 +11,8 @@ ForwardWithPreactivationFunction forward_with_preactivation;
 BackwardFunction backward;
 BackwardAccumulateFunction backward_accumulate;
 ActivationBackwardFunction activation_backward;
+
+// composite::activate in place, which spares the op a second buffer.
+void activate_(at::Tensor& z, Activation activation);
+
 }  // namespace per_step_dense::aten

@@ -96,6 +96,82 @@ void check_belongs_to(const char* name, const Tensor& tensor, const char* first_
   check_is_beside(name, tensor, first_name, first);
 }
 
+void check_are_dense_and_alike(const Tensor& x, const Tensor& weight,
+                               const std::optional<Tensor>& bias) {
+  check_is_dense("x", x);
+  check_is_dense("weight", weight);
+  if (bias) check_is_dense("bias", *bias);
+  check_belongs_to("weight", weight, "x", x);
+  if (bias) check_belongs_to("bias", *bias, "x", x);
+}
+
+void check_is_weight(const Tensor& weight) {
+  TORCH_CHECK_VALUE(weight.dim() == 3, "per_step_dense: weight must be (T, I, O), 3-D; got ",
+                    shape_of(weight));
+}
+
+void check_has_steps_of(const Tensor& x, const Tensor& weight) {
+  TORCH_CHECK_VALUE(equal(weight.sym_size(0), x.sym_size(-2)),
+                    "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = ",
+                    x.sym_size(-2), "; got ", shape_of(weight));
+}
+
+void check_has_features_of(const Tensor& x, const Tensor& weight) {
+  TORCH_CHECK_VALUE(equal(weight.sym_size(1), x.sym_size(-1)),
+                    "per_step_dense: weight must be (T, I, O) with I = x.size(-1) = ",
+                    x.sym_size(-1), "; got ", shape_of(weight));
+}
+
+void check_is_bias_of(const Tensor& weight, const Tensor& bias) {
+  const c10::SymInt t = weight.sym_size(0), o = weight.sym_size(2);
+  TORCH_CHECK_VALUE(bias.dim() == 2 && equal(bias.sym_size(0), t) && equal(bias.sym_size(1), o),
+                    "per_step_dense: bias must be (T, O) = (", t, ", ", o, "); got ",
+                    shape_of(bias));
+}
+
+void check_is_beside_gradient(const Tensor& x, const Tensor& dz) {
+  check_is_dense("x", x);
+  check_belongs_to("x", x, "dz", dz);
+  TORCH_CHECK_VALUE(x.dim() == dz.dim() && equal(x.sym_sizes().slice(0, x.dim() - 1),
+                                                 dz.sym_sizes().slice(0, dz.dim() - 1)),
+                    "per_step_dense: x must have the sizes of dz but the last, of ", shape_of(dz),
+                    "; got ", shape_of(x));
+}
+
+void check_is_weight_of_gradient(const Tensor& weight, const c10::SymInt& t, const c10::SymInt& o) {
+  TORCH_CHECK_VALUE(
+      weight.dim() == 3 && equal(weight.sym_size(0), t) && equal(weight.sym_size(2), o),
+      "per_step_dense: weight must be (T, I, O) = (", t, ", I, ", o, "); got ", shape_of(weight));
+}
+
+void check_is_ragged(const char* name, const char* features, const Tensor& tensor) {
+  TORCH_CHECK_VALUE(tensor.dim() == 2 || tensor.dim() == 3, "per_step_dense: ", name,
+                    " must be (R, ", features, ") with batch_sizes, or (B, T, ", features,
+                    ") with lengths; got ", shape_of(tensor));
+}
+
+// The batch sizes of packed rows, or the lengths of padded ones.
+void check_are_sizes_of(const char* rows_name, const Tensor& rows, const c10::SymInt& t,
+                        const Tensor& sizes) {
+  const bool is_packed = rows.dim() == 2;
+  const char* const name = is_packed ? "batch_sizes" : "lengths";
+  TORCH_CHECK_TYPE(sizes.scalar_type() == at::kLong, "per_step_dense: ", name,
+                   " must be int64; got ", dtype_of(sizes));
+  TORCH_CHECK_VALUE(sizes.is_cpu() || sizes.is_meta(), "per_step_dense: ", name,
+                    " must be on the CPU; got ", sizes.device());
+  TORCH_CHECK_VALUE(sizes.dim() == 1, "per_step_dense: ", name, " must be 1-D; got ",
+                    shape_of(sizes));
+  if (is_packed) {
+    TORCH_CHECK_VALUE(sizes.sym_size(0).sym_le(t).expect_true(__FILE__, __LINE__),
+                      "per_step_dense: ", rows_name, " must have at most T = ", t,
+                      " steps, as weight has; got ", sizes.sym_size(0));
+  } else {
+    TORCH_CHECK_VALUE(equal(sizes.sym_size(0), rows.sym_size(0)),
+                      "per_step_dense: lengths must be (B,) = (", rows.sym_size(0), ",); got ",
+                      shape_of(sizes));
+  }
+}
+
 // What is added to, for `dz` that the sums are of.
 void check_is_accumulator(const char* name, const Tensor& tensor, const Tensor& dz) {
   check_is_dense(name, tensor);
@@ -148,27 +224,44 @@ Activation parse_activation(std::string_view name) {
 }
 
 void check_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
-  check_is_dense("x", x);
-  check_is_dense("weight", weight);
-  if (bias) check_is_dense("bias", *bias);
-  check_belongs_to("weight", weight, "x", x);
-  if (bias) check_belongs_to("bias", *bias, "x", x);
-
+  check_are_dense_and_alike(x, weight, bias);
   TORCH_CHECK_VALUE(x.dim() >= 2, "per_step_dense: x must be (*, T, I), at least 2-D; got ",
                     shape_of(x));
-  TORCH_CHECK_VALUE(weight.dim() == 3, "per_step_dense: weight must be (T, I, O), 3-D; got ",
-                    shape_of(weight));
-  const c10::SymInt t = x.sym_size(-2), i = x.sym_size(-1), o = weight.sym_size(2);
-  TORCH_CHECK_VALUE(equal(weight.sym_size(0), t),
-                    "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = ", t, "; got ",
-                    shape_of(weight));
-  TORCH_CHECK_VALUE(equal(weight.sym_size(1), i),
-                    "per_step_dense: weight must be (T, I, O) with I = x.size(-1) = ", i, "; got ",
-                    shape_of(weight));
-  if (!bias) return;
-  TORCH_CHECK_VALUE(bias->dim() == 2 && equal(bias->sym_size(0), t) && equal(bias->sym_size(1), o),
-                    "per_step_dense: bias must be (T, O) = (", t, ", ", o, "); got ",
-                    shape_of(*bias));
+  check_is_weight(weight);
+  check_has_steps_of(x, weight);
+  check_has_features_of(x, weight);
+  if (bias) check_is_bias_of(weight, *bias);
+}
+
+void check_ragged_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                          const Tensor& sizes) {
+  check_are_dense_and_alike(x, weight, bias);
+  check_is_ragged("x", "I", x);
+  check_is_weight(weight);
+  if (x.dim() == 3) check_has_steps_of(x, weight);
+  check_has_features_of(x, weight);
+  if (bias) check_is_bias_of(weight, *bias);
+  check_are_sizes_of("x", x, weight.sym_size(0), sizes);
+}
+
+void check_ragged_backward(const Tensor& dz, const std::optional<Tensor>& x,
+                           const std::optional<Tensor>& weight, const Tensor& sizes,
+                           const c10::SymInt& steps) {
+  check_is_dense("dz", dz);
+  check_is_ragged("dz", "O", dz);
+  if (dz.dim() == 3) {
+    TORCH_CHECK_VALUE(equal(dz.sym_size(1), steps),
+                      "per_step_dense: steps must be dz.size(1) = ", dz.sym_size(1), "; got ",
+                      steps);
+  }
+  if (x) check_is_beside_gradient(*x, dz);
+  if (weight) {
+    check_is_dense("weight", *weight);
+    check_belongs_to("weight", *weight, "dz", dz);
+    check_is_weight_of_gradient(*weight, steps, dz.sym_size(-1));
+  }
+  if (x && weight) check_has_features_of(*x, *weight);
+  check_are_sizes_of("dz", dz, steps, sizes);
 }
 
 void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
@@ -176,28 +269,13 @@ void check_backward(const Tensor& dz, const std::optional<Tensor>& x,
   check_is_dense("dz", dz);
   TORCH_CHECK_VALUE(dz.dim() >= 2, "per_step_dense: dz must be (*, T, O), at least 2-D; got ",
                     shape_of(dz));
-  const c10::SymInt t = dz.sym_size(-2), o = dz.sym_size(-1);
-  if (x) {
-    check_is_dense("x", *x);
-    check_belongs_to("x", *x, "dz", dz);
-    TORCH_CHECK_VALUE(x->dim() == dz.dim() && equal(x->sym_sizes().slice(0, x->dim() - 1),
-                                                    dz.sym_sizes().slice(0, dz.dim() - 1)),
-                      "per_step_dense: x must have the sizes of dz but the last, of ", shape_of(dz),
-                      "; got ", shape_of(*x));
-  }
+  if (x) check_is_beside_gradient(*x, dz);
   if (weight) {
     check_is_dense("weight", *weight);
     check_belongs_to("weight", *weight, "dz", dz);
-    TORCH_CHECK_VALUE(
-        weight->dim() == 3 && equal(weight->sym_size(0), t) && equal(weight->sym_size(2), o),
-        "per_step_dense: weight must be (T, I, O) = (", t, ", I, ", o, "); got ",
-        shape_of(*weight));
+    check_is_weight_of_gradient(*weight, dz.sym_size(-2), dz.sym_size(-1));
   }
-  if (x && weight) {
-    TORCH_CHECK_VALUE(equal(weight->sym_size(1), x->sym_size(-1)),
-                      "per_step_dense: weight must be (T, I, O) with I = x.size(-1) = ",
-                      x->sym_size(-1), "; got ", shape_of(*weight));
-  }
+  if (x && weight) check_has_features_of(*x, *weight);
 }
 
 void check_backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
@@ -263,11 +341,9 @@ void refuse_to_transform_accumulation() {
                     "forward-mode AD; backward can");
 }
 
-void check_composite_may_serve(KernelFamily kernel) {
-  TORCH_CHECK_VALUE(
-      !is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
-      "') cannot serve forward-mode AD or nested tensors; only 'auto' and 'reference' "
-      "can");
+void check_composite_may_serve(KernelFamily kernel, const char* what) {
+  TORCH_CHECK_VALUE(!is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
+                    "') cannot serve ", what, "; only 'auto' and 'reference' can");
 }
 
 }  // namespace per_step_dense

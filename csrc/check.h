@@ -25,6 +25,18 @@ void check_backward(const at::Tensor& dz,                      // (*, T, O)
                     const std::optional<at::Tensor>& x,        // (*, T, I)
                     const std::optional<at::Tensor>& weight);  // (T, I, O)
 
+// Of batches whose samples differ in length; ragged_rows.h says what `sizes` are. Their values are
+// checked where they are read.
+void check_ragged_forward(const at::Tensor& x,       // (R, I) or (B, T, I)
+                          const at::Tensor& weight,  // (T, I, O)
+                          const std::optional<at::Tensor>& bias,
+                          const at::Tensor& sizes);  // (up to T) or (B)
+
+void check_ragged_backward(const at::Tensor& dz,                     // (R, O) or (B, T, O)
+                           const std::optional<at::Tensor>& x,       // (R, I) or (B, T, I)
+                           const std::optional<at::Tensor>& weight,  // (T, I, O)
+                           const at::Tensor& sizes, const c10::SymInt& steps);
+
 // dweight and dbias are added to: in the elements' dtype, or for those of 16 bits in float32.
 void check_backward_accumulate(const at::Tensor& dz,                      // (*, T, O)
                                const std::optional<at::Tensor>& x,        // (*, T, I)
@@ -49,7 +61,7 @@ void check_kernel_fits_device(KernelFamily kernel, const char* name, const at::T
 // Where torch.func or forward-mode AD come upon what writes into its arguments.
 [[noreturn]] void refuse_to_transform_accumulation();
 
-// Refuses a kernel that was asked for where only the composite can serve.
-void check_composite_may_serve(KernelFamily kernel);
+// Refuses a kernel that was asked for where only the composite can serve: `what`.
+void check_composite_may_serve(KernelFamily kernel, const char* what);
 
 }  // namespace per_step_dense

@@ -45,8 +45,7 @@ Work work_of(const ForwardProblem& p) {
   const double elems = elems_of_rows(p, p.x, p.i) +
                        elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) +
                        elems_of(p.bias.data, {p.t, p.o}, p.bias.stride) +
-                       elems_of_rows(p, p.y, p.o) +
-                       elems_of_rows(p, p.z, p.o);
+                       elems_of_rows(p, p.y, p.o) + elems_of_rows(p, p.z, p.o);
   return {flops_of(forward_product(p)), elems * double(bytes_of(p.dtype))};
 }
 
@@ -55,8 +54,8 @@ Work work_of(const BackwardProblem& p) {
   double gradient_elems = elems_of(p.dbias.data, {p.t, p.o}, p.dbias.stride);
   double flops = 0;
   if (p.dx.data) {
-    elems += elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) +
-             elems_of_rows(p, p.dx, p.i);
+    elems +=
+        elems_of(p.weight.data, {p.t, p.i, p.o}, p.weight.stride) + elems_of_rows(p, p.dx, p.i);
     flops += flops_of(grad_input_product(p));
   }
   if (p.dweight.data) {

@@ -40,6 +40,24 @@ TORCH_LIBRARY(per_step_dense, m) {
       " Tensor(b!)? dbias, str family=\"auto\") -> Tensor",
       tags);
 
+  // The same of a batch whose samples differ in length. x is (R, I), the rows of a packed sequence,
+  // and sizes its batch_sizes; or x is (B, T, I), padded, and sizes the samples' lengths (B). sizes
+  // are int64, and on the CPU wherever x is. Padding comes out zero, and no result depends on it.
+  m.def(
+      "ragged_forward(Tensor x, Tensor weight, Tensor? bias, Tensor sizes,"
+      " str activation=\"none\", str family=\"auto\") -> Tensor",
+      tags);
+  m.def(
+      "ragged_forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, Tensor sizes,"
+      " str activation, str family=\"auto\") -> (Tensor y, Tensor z)",
+      tags);
+
+  // `steps` is T, which a packed dz does not say.
+  m.def(
+      "ragged_backward(Tensor dz, Tensor? x, Tensor? weight, Tensor sizes, SymInt steps,"
+      " bool wants_dbias, str family=\"auto\") -> (Tensor dx, Tensor dweight, Tensor dbias)",
+      tags);
+
   // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.
   m.def("activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor", tags);
 }
@@ -84,6 +102,30 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                            std::string_view kernel) {
   static const auto op = find_op<BackwardAccumulateOp>("per_step_dense::backward_accumulate");
   return op.call(dz, x, weight, dweight, dbias, kernel);
+}
+
+Tensor ragged_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const Tensor& sizes, std::string_view activation, std::string_view kernel) {
+  static const auto op = find_op<RaggedForwardOp>("per_step_dense::ragged_forward");
+  return op.call(x, weight, bias, sizes, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor> ragged_forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                             const std::optional<Tensor>& bias,
+                                                             const Tensor& sizes,
+                                                             std::string_view activation,
+                                                             std::string_view kernel) {
+  static const auto op = find_op<RaggedForwardWithPreactivationOp>(
+      "per_step_dense::ragged_forward_with_preactivation");
+  return op.call(x, weight, bias, sizes, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor, Tensor> ragged_backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                                   const std::optional<Tensor>& weight,
+                                                   const Tensor& sizes, c10::SymInt steps,
+                                                   bool wants_dbias, std::string_view kernel) {
+  static const auto op = find_op<RaggedBackwardOp>("per_step_dense::ragged_backward");
+  return op.call(dz, x, weight, sizes, steps, wants_dbias, kernel);
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -29,6 +29,26 @@ using BackwardFunction = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
     const std::optional<at::Tensor>& weight,  // (T, I, O)
     bool wants_dbias);                        // dx, dweight, dbias; undefined where not wanted
 
+// Of batches whose samples differ in length; ragged_rows.h says what `sizes` are. What is padding
+// comes out zero.
+using RaggedForwardFunction = at::Tensor(const at::Tensor& x,       // (R, I) or (B, T, I)
+                                         const at::Tensor& weight,  // (T, I, O)
+                                         const std::optional<at::Tensor>& bias,  // (T, O)
+                                         const at::Tensor& sizes,                // (up to T) or (B)
+                                         std::string_view activation);  // y (R, O) or (B, T, O)
+
+using RaggedForwardWithPreactivationFunction = std::tuple<at::Tensor, at::Tensor>(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    const at::Tensor& sizes, std::string_view activation);  // y, z
+
+using RaggedBackwardFunction = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+    const at::Tensor& dz,                     // (R, O) or (B, T, O)
+    const std::optional<at::Tensor>& x,       // (R, I) or (B, T, I)
+    const std::optional<at::Tensor>& weight,  // (T, I, O)
+    const at::Tensor& sizes,
+    int64_t steps,      // T
+    bool wants_dbias);  // dx, dweight, dbias; undefined where not wanted
+
 using BackwardAccumulateFunction =
     at::Tensor(const at::Tensor& dz,                      // (*, T, O)
                const std::optional<at::Tensor>& x,        // (*, T, I), given where dweight is
@@ -54,6 +74,19 @@ using BackwardOp = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
     const at::Tensor& dz, const std::optional<at::Tensor>& x,
     const std::optional<at::Tensor>& weight, bool wants_dbias, std::string_view kernel);
 
+using RaggedForwardOp = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
+                                   const std::optional<at::Tensor>& bias, const at::Tensor& sizes,
+                                   std::string_view activation, std::string_view kernel);
+
+using RaggedForwardWithPreactivationOp = std::tuple<at::Tensor, at::Tensor>(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    const at::Tensor& sizes, std::string_view activation, std::string_view kernel);
+
+using RaggedBackwardOp = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
+    const at::Tensor& dz, const std::optional<at::Tensor>& x,
+    const std::optional<at::Tensor>& weight, const at::Tensor& sizes, c10::SymInt steps,
+    bool wants_dbias, std::string_view kernel);
+
 using BackwardAccumulateOp = at::Tensor(const at::Tensor& dz, const std::optional<at::Tensor>& x,
                                         const std::optional<at::Tensor>& weight,
                                         const std::optional<at::Tensor>& dweight,
@@ -67,6 +100,9 @@ ForwardOp forward;
 ForwardWithPreactivationOp forward_with_preactivation;
 BackwardOp backward;
 BackwardAccumulateOp backward_accumulate;
+RaggedForwardOp ragged_forward;
+RaggedForwardWithPreactivationOp ragged_forward_with_preactivation;
+RaggedBackwardOp ragged_backward;
 ActivationBackwardFunction activation_backward;
 }  // namespace ops
 

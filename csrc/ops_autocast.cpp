@@ -10,17 +10,35 @@ namespace {
 
 using at::Tensor;
 
+// Casts as autocast does, and switches it off while it lives.
+template <c10::DeviceType kDevice>
+class WithoutAutocast {
+ public:
+  Tensor operator()(const Tensor& tensor) const {
+    return at::autocast::cached_cast(dtype_, tensor, kDevice);
+  }
+  std::optional<Tensor> operator()(const std::optional<Tensor>& tensor) const {
+    return tensor ? std::optional((*this)(*tensor)) : std::nullopt;
+  }
+
+ private:
+  c10::impl::ExcludeDispatchKeyGuard guard_{
+      at::autocast::get_autocast_dispatch_key_from_device_type(kDevice)};
+  at::ScalarType dtype_ = at::autocast::get_autocast_dtype(kDevice);
+};
+
 template <c10::DeviceType kDevice>
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                std::string_view activation, std::string_view kernel) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(
-      at::autocast::get_autocast_dispatch_key_from_device_type(kDevice));
-  const at::ScalarType dtype = at::autocast::get_autocast_dtype(kDevice);
-  const auto cast = [dtype](const Tensor& tensor) {
-    return at::autocast::cached_cast(dtype, tensor, kDevice);
-  };
-  return ops::forward(cast(x), cast(weight), bias ? std::optional(cast(*bias)) : std::nullopt,
-                      activation, kernel);
+  const WithoutAutocast<kDevice> cast;
+  return ops::forward(cast(x), cast(weight), cast(bias), activation, kernel);
+}
+
+template <c10::DeviceType kDevice>
+Tensor ragged_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const Tensor& sizes, std::string_view activation, std::string_view kernel) {
+  const WithoutAutocast<kDevice> cast;
+  return ops::ragged_forward(cast(x), cast(weight), cast(bias), sizes, activation, kernel);
 }
 
 }  // namespace
@@ -28,8 +46,10 @@ Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor
 
 TORCH_LIBRARY_IMPL(per_step_dense, AutocastCPU, m) {
   m.impl("forward", per_step_dense::forward<c10::DeviceType::CPU>);
+  m.impl("ragged_forward", per_step_dense::ragged_forward<c10::DeviceType::CPU>);
 }
 
 TORCH_LIBRARY_IMPL(per_step_dense, AutocastCUDA, m) {
   m.impl("forward", per_step_dense::forward<c10::DeviceType::CUDA>);
+  m.impl("ragged_forward", per_step_dense::ragged_forward<c10::DeviceType::CUDA>);
 }

@@ -6,13 +6,14 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/expand.h>
+#include <ATen/ops/new_empty.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
 #include "autograd_node.h"
+#include "autograd_rows.h"
 #include "check.h"
 #include "composite.h"
 #include "kernel_in_force.h"
@@ -70,7 +71,7 @@ template <class... Tensors>
 bool is_for_composite(KernelFamily kernel, const Tensors&... tensors) {
   if (kernel == KernelFamily::kReference) return true;
   if (!has_to_step_aside(tensors...)) return false;
-  check_composite_may_serve(kernel);
+  check_composite_may_serve(kernel, "forward-mode AD or nested tensors");
   return true;
 }
 
@@ -99,6 +100,7 @@ struct PerStepDenseBackward : Node {
   SavedVariable result;  // z or y, as differentiates_from_z() says; absent without an activation
   Activation activation = Activation::kNone;
   KernelFamily kernel = KernelFamily::kAuto;  // the forward's
+  SavedRows rows;
 
   variable_list apply(variable_list&& grads) override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -114,7 +116,7 @@ struct PerStepDenseBackward : Node {
                wants_dweight = task_should_compute_output(1),
                wants_dbias = task_should_compute_output(2);
     auto [dx, dweight, dbias] = ops::backward(
-        dz, wants_dweight ? std::optional(x.unpack()) : std::nullopt,
+        rows.unpack(), dz, wants_dweight ? std::optional(x.unpack()) : std::nullopt,
         wants_dx ? std::optional(weight.unpack()) : std::nullopt, wants_dbias, name_of(kernel));
     return {std::move(dx), std::move(dweight), std::move(dbias)};
   }
@@ -124,13 +126,14 @@ struct PerStepDenseBackward : Node {
     x.reset_data();
     weight.reset_data();
     result.reset_data();
+    rows.reset();
   }
 
   std::string name() const override { return "PerStepDenseBackward"; }
 };
 
 // (y, z), where z is undefined unless it is wanted.
-std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weight,
+std::tuple<Tensor, Tensor> recorded_forward(const Rows& rows, const Tensor& x, const Tensor& weight,
                                             const std::optional<Tensor>& bias,
                                             Activation activation, KernelFamily kernel,
                                             bool wants_z) {
@@ -138,10 +141,10 @@ std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weigh
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     if (wants_z) {
-      std::tie(y, z) =
-          ops::forward_with_preactivation(x, weight, bias, name_of(activation), name_of(kernel));
+      std::tie(y, z) = ops::forward_with_preactivation(rows, x, weight, bias, name_of(activation),
+                                                       name_of(kernel));
     } else {
-      y = ops::forward(x, weight, bias, name_of(activation), name_of(kernel));
+      y = ops::forward(rows, x, weight, bias, name_of(activation), name_of(kernel));
     }
   }
   const auto node = make_node<PerStepDenseBackward>(x, weight, tensor_or_undefined(bias));
@@ -154,37 +157,40 @@ std::tuple<Tensor, Tensor> recorded_forward(const Tensor& x, const Tensor& weigh
   }
   node->activation = activation;
   node->kernel = kernel;
+  node->rows.save(rows);
   return {y, z};
 }
 
-Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-               std::string_view activation, std::string_view kernel) {
+Tensor forward(const Rows& rows, const Tensor& x, const Tensor& weight,
+               const std::optional<Tensor>& bias, std::string_view activation,
+               std::string_view kernel) {
   const KernelFamily family = settle_kernel(kernel);
   if (is_for_composite(family, x, weight, tensor_or_undefined(bias))) {
-    return composite::forward(x, weight, bias, activation);
+    return composite::forward(rows, x, weight, bias, activation);
   }
   if (requires_grad(x, weight, tensor_or_undefined(bias))) {
     const Activation parsed = parse_activation(activation);
     return std::get<0>(
-        recorded_forward(x, weight, bias, parsed, family, differentiates_from_z(parsed)));
+        recorded_forward(rows, x, weight, bias, parsed, family, differentiates_from_z(parsed)));
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::forward(x, weight, bias, activation, name_of(family));
+  return ops::forward(rows, x, weight, bias, activation, name_of(family));
 }
 
-std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Rows& rows, const Tensor& x,
+                                                      const Tensor& weight,
                                                       const std::optional<Tensor>& bias,
                                                       std::string_view activation,
                                                       std::string_view kernel) {
   const KernelFamily family = settle_kernel(kernel);
   if (is_for_composite(family, x, weight, tensor_or_undefined(bias))) {
-    return composite::forward_with_preactivation(x, weight, bias, activation);
+    return composite::forward_with_preactivation(rows, x, weight, bias, activation);
   }
   if (requires_grad(x, weight, tensor_or_undefined(bias))) {
-    return recorded_forward(x, weight, bias, parse_activation(activation), family, true);
+    return recorded_forward(rows, x, weight, bias, parse_activation(activation), family, true);
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::forward_with_preactivation(x, weight, bias, activation, name_of(family));
+  return ops::forward_with_preactivation(rows, x, weight, bias, activation, name_of(family));
 }
 
 // ---- backward -----------------------------------------------------------------------------------
@@ -197,6 +203,7 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
 struct PerStepDenseBackwardBackward : Node {
   SavedVariable dz, x, weight;
   KernelFamily kernel = KernelFamily::kAuto;  // the first forward's
+  SavedRows rows;
 
   variable_list apply(variable_list&& grads) override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -208,7 +215,7 @@ struct PerStepDenseBackwardBackward : Node {
                wants_weight = task_should_compute_output(2) && gx.defined();
     if (wants_x || wants_weight) {
       std::tie(to_x, to_weight, std::ignore) =
-          ops::backward(dz.unpack(), wants_weight ? std::optional(gx) : std::nullopt,
+          ops::backward(rows.unpack(), dz.unpack(), wants_weight ? std::optional(gx) : std::nullopt,
                         wants_x ? std::optional(gweight) : std::nullopt, false, name_of(kernel));
     }
     return {std::move(to_dz), std::move(to_x), std::move(to_weight)};
@@ -219,57 +226,73 @@ struct PerStepDenseBackwardBackward : Node {
     dz.reset_data();
     x.reset_data();
     weight.reset_data();
+    rows.reset();
   }
 
   std::string name() const override { return "PerStepDenseBackwardBackward"; }
 
  private:
   Tensor gradient_of_dz(const Tensor& gx, const Tensor& gweight, const Tensor& gbias) const {
+    const Rows own_rows = rows.unpack();
     Tensor sum;
     if (gx.defined()) {
       const auto bias = gbias.defined() ? std::optional(gbias) : std::nullopt;
-      sum = ops::forward(gx, weight.unpack(), bias, "none", name_of(kernel));
+      sum = ops::forward(own_rows, gx, weight.unpack(), bias, "none", name_of(kernel));
     } else if (gbias.defined()) {
-      sum = gbias.expand_symint(dz.unpack().sym_sizes());
+      sum = repeated(gbias, own_rows);
     }
     if (!gweight.defined()) return sum;
-    const Tensor product = ops::forward(x.unpack(), gweight, std::nullopt, "none", name_of(kernel));
+    const Tensor product =
+        ops::forward(own_rows, x.unpack(), gweight, std::nullopt, "none", name_of(kernel));
     return sum.defined() ? sum.add(product) : product;
+  }
+
+  // For every row of its step, as the sums of no terms with that bias.
+  Tensor repeated(const Tensor& gbias, const Rows& own_rows) const {
+    const Tensor own_dz = dz.unpack();
+    if (!own_rows.are_ragged()) return gbias.expand_symint(own_dz.sym_sizes());
+    c10::SymDimVector sizes(own_dz.sym_sizes().begin(), own_dz.sym_sizes().end());
+    sizes.back() = 0;
+    const Tensor no_x = own_dz.new_empty_symint(sizes);
+    const Tensor no_weight = own_dz.new_empty_symint({own_rows.steps, 0, own_dz.sym_size(-1)});
+    return ops::forward(own_rows, no_x, no_weight, gbias, "none", name_of(kernel));
   }
 };
 
-std::tuple<Tensor, Tensor, Tensor> recorded_backward(const Tensor& dz,
+std::tuple<Tensor, Tensor, Tensor> recorded_backward(const Rows& rows, const Tensor& dz,
                                                      const std::optional<Tensor>& x,
                                                      const std::optional<Tensor>& weight,
                                                      bool wants_dbias, KernelFamily kernel) {
   std::tuple<Tensor, Tensor, Tensor> outputs;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    outputs = ops::backward(dz, x, weight, wants_dbias, name_of(kernel));
+    outputs = ops::backward(rows, dz, x, weight, wants_dbias, name_of(kernel));
   }
   const auto node = make_node<PerStepDenseBackwardBackward>(dz, tensor_or_undefined(x),
                                                             tensor_or_undefined(weight));
   const auto& [dx, dweight, dbias] = outputs;
   for (const Tensor& output : {dx, dweight, dbias}) torch::autograd::set_history(output, node);
   node->kernel = kernel;
+  node->rows.save(rows);
   node->dz = save_input(dz);
   if (x) node->x = save_input(*x);
   if (weight) node->weight = save_input(*weight);
   return outputs;
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+std::tuple<Tensor, Tensor, Tensor> backward(const Rows& rows, const Tensor& dz,
+                                            const std::optional<Tensor>& x,
                                             const std::optional<Tensor>& weight, bool wants_dbias,
                                             std::string_view kernel) {
   const KernelFamily family = settle_kernel(kernel);
   if (is_for_composite(family, dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
-    return composite::backward(dz, x, weight, wants_dbias);
+    return composite::backward(rows, dz, x, weight, wants_dbias);
   }
   if (requires_grad(dz, tensor_or_undefined(x), tensor_or_undefined(weight))) {
-    return recorded_backward(dz, x, weight, wants_dbias, family);
+    return recorded_backward(rows, dz, x, weight, wants_dbias, family);
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::backward(dz, x, weight, wants_dbias, name_of(family));
+  return ops::backward(rows, dz, x, weight, wants_dbias, name_of(family));
 }
 
 // ---- backward_accumulate ------------------------------------------------------------------------
@@ -311,13 +334,70 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   return ops::activation_backward(dy, saved, activation);
 }
 
+// ---- what is registered -------------------------------------------------------------------------
+
+namespace all_rows {
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               std::string_view activation, std::string_view kernel) {
+  return per_step_dense::forward({}, x, weight, bias, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  return per_step_dense::forward_with_preactivation({}, x, weight, bias, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight, bool wants_dbias,
+                                            std::string_view kernel) {
+  return per_step_dense::backward({}, dz, x, weight, wants_dbias, kernel);
+}
+
+}  // namespace all_rows
+
+namespace ragged {
+
+Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+               const Tensor& sizes, std::string_view activation, std::string_view kernel) {
+  check_ragged_forward(x, weight, bias, sizes);
+  const Rows rows{sizes, weight.sym_size(0)};
+  return per_step_dense::forward(rows, x, weight, bias, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                      const std::optional<Tensor>& bias,
+                                                      const Tensor& sizes,
+                                                      std::string_view activation,
+                                                      std::string_view kernel) {
+  check_ragged_forward(x, weight, bias, sizes);
+  const Rows rows{sizes, weight.sym_size(0)};
+  return per_step_dense::forward_with_preactivation(rows, x, weight, bias, activation, kernel);
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                            const std::optional<Tensor>& weight,
+                                            const Tensor& sizes, c10::SymInt steps,
+                                            bool wants_dbias, std::string_view kernel) {
+  const Rows rows{sizes, std::move(steps)};
+  return per_step_dense::backward(rows, dz, x, weight, wants_dbias, kernel);
+}
+
+}  // namespace ragged
+
 }  // namespace
 }  // namespace per_step_dense
 
 TORCH_LIBRARY_IMPL(per_step_dense, Autograd, m) {
-  m.impl("forward", per_step_dense::forward);
-  m.impl("forward_with_preactivation", per_step_dense::forward_with_preactivation);
-  m.impl("backward", per_step_dense::backward);
-  m.impl("backward_accumulate", per_step_dense::backward_accumulate);
-  m.impl("activation_backward", per_step_dense::activation_backward);
+  using namespace per_step_dense;
+  m.impl("forward", all_rows::forward);
+  m.impl("forward_with_preactivation", all_rows::forward_with_preactivation);
+  m.impl("backward", all_rows::backward);
+  m.impl("ragged_forward", ragged::forward);
+  m.impl("ragged_forward_with_preactivation", ragged::forward_with_preactivation);
+  m.impl("ragged_backward", ragged::backward);
+  m.impl("backward_accumulate", backward_accumulate);
+  m.impl("activation_backward", activation_backward);
 }

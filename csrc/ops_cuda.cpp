@@ -1,46 +1,25 @@
-// CUDA tensors: from checked tensors to a Problem, a choice and its launches. Torch ends in this
-// file.
+// CUDA tensors: from checked tensors to a Problem, a choice and its launches.
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
 
 #include "aten.h"
 #include "batch.h"
 #include "check.h"
-#include "choose_kernel_cuda.h"
 #include "composite.h"
 #include "device_cuda.h"
 #include "forced_tile.h"
 #include "kernel_in_force.h"
 #include "kernels/activation_backward.h"
-#include "kernels/simt/simt.h"
-#include "kernels/sm80/sm80.h"
-#include "kernels/sm90/sm90.h"
-#include "kernels/tiny/tiny.h"
-#include "plan_cache.h"
+#include "launch_cuda.h"
+#include "problem_cuda.h"
 #include "problem_of.h"
-#include "problem_text.h"
-#include "profiler_range.h"
 
 namespace per_step_dense::cuda {
 namespace {
 
 using at::Tensor;
-
-// The kernels' views of inputs, which they only read (and a lazily copied tensor stays uncopied).
-// An undefined tensor becomes an absent view.
-View3 input_view3(const Tensor& tensor) {
-  if (!tensor.defined()) return {};
-  return {const_cast<void*>(tensor.const_data_ptr()),
-          {tensor.stride(0), tensor.stride(1), tensor.stride(2)}};
-}
-
-View2 input_view2(const Tensor& tensor) {
-  if (!tensor.defined()) return {};
-  return {const_cast<void*>(tensor.const_data_ptr()), {tensor.stride(0), tensor.stride(1)}};
-}
 
 // Of what is added to.
 View3 accumulator_view3(const std::optional<Tensor>& tensor) {
@@ -53,101 +32,6 @@ View2 accumulator_view2(const std::optional<Tensor>& tensor) {
   return {tensor->mutable_data_ptr(), {tensor->stride(0), tensor->stride(1)}};
 }
 
-// ---- choosing -----------------------------------------------------------------------------------
-
-template <class Problem>
-PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
-                      KernelFamily family) {
-  if (family != KernelFamily::kAuto) {
-    const std::string obstacle = why_not(problem, family, architecture);
-    TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
-                      "') cannot take this call: ", obstacle);
-  }
-  const Constraint constraint = constraint_of(family, forced_tile());
-  if constexpr (kPassOf<Problem> == Pass::kBackward) {
-    if (family == KernelFamily::kAuto && is_faster_apart(problem, architecture))
-      return {{}, 0, /*goes_apart=*/true};
-  }
-  const auto [choice, is_second] = choose_kernel_on_device(problem, architecture, constraint);
-  check_has_tile(choice, constraint);
-  if (is_second) {
-    TORCH_WARN_ONCE("per_step_dense: the driver cannot describe to sm90's kernels ",
-                    text_of(problem, choice), "; that is slower");
-  }
-  return {choice, plan_of(problem, choice).workspace_bytes, /*goes_apart=*/false};
-}
-
-template <class Problem>
-PlannedCall plan(const Problem& problem, c10::DeviceIndex device, KernelFamily family) {
-  static thread_local PlanCache<Problem> cache;
-  const Architecture& architecture = architecture_of_device(device);
-  if (forced_tile().is_forced()) return make_plan(problem, architecture, family);
-  return cache.find_or_plan(problem, device, family,
-                            [&] { return make_plan(problem, architecture, family); });
-}
-
-// ---- launching ----------------------------------------------------------------------------------
-
-Tensor workspace_for(const PlannedCall& call, const Tensor& like) {
-  if (call.workspace_bytes == 0) return {};
-  return at::empty({int64_t(call.workspace_bytes)}, like.options().dtype(at::kByte));
-}
-
-void* address_of(const Tensor& workspace) {
-  return workspace.defined() ? workspace.mutable_data_ptr() : nullptr;
-}
-
-cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
-
-template <class Problem>
-using Launcher = cudaError_t (*)(const Problem&, const Choice&, void* workspace, cudaStream_t);
-
-Launcher<ForwardProblem> launcher_of(const ForwardProblem&, KernelFamily family) {
-  switch (family) {
-    case KernelFamily::kTiny:
-      return tiny::forward;
-    case KernelFamily::kSm80:
-      return sm80::forward;
-    case KernelFamily::kSm90:
-      return sm90::forward;
-    default:
-      return simt::forward;
-  }
-}
-
-Launcher<BackwardProblem> launcher_of(const BackwardProblem&, KernelFamily family) {
-  switch (family) {
-    case KernelFamily::kTiny:
-      return tiny::backward;
-    case KernelFamily::kSm80:
-      return sm80::backward;
-    case KernelFamily::kSm90:
-      return sm90::backward;
-    default:
-      return simt::backward;
-  }
-}
-
-// "sm90 128x256"
-template <class Problem>
-std::string name_of_kernel(const Problem& problem, const Choice& choice) {
-  return std::string(name_of(choice.family)) + " " +
-         tile_name(choice.family, choice.tile, problem.dtype, kPassOf<Problem>);
-}
-
-template <class Problem>
-void launch(const Problem& problem, const PlannedCall& call, const Tensor& like) {
-  const ProfilerRange range([&] { return name_of_kernel(problem, call.choice); });
-  const Tensor workspace = workspace_for(call, like);
-  const Launcher<Problem> run = launcher_of(problem, call.choice.family);
-  const cudaError_t status = run(problem, call.choice, address_of(workspace), current_stream());
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // it is said here, not once more by the next call
-  TORCH_CHECK(false, "per_step_dense: ", text_of(problem, call.choice),
-              " cannot be launched: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
-              ")");
-}
-
 template <class Compute>
 auto by_aten(Compute&& compute) {
   const ProfilerRange range([] { return name_of(KernelFamily::kAten); });
@@ -155,25 +39,6 @@ auto by_aten(Compute&& compute) {
 }
 
 // ---- the ops ------------------------------------------------------------------------------------
-
-// `batch` is x with its leading dimensions joined. The outputs are yet to come.
-ForwardProblem forward_problem(const Tensor& batch, const Tensor& weight,
-                               const std::optional<Tensor>& bias, Activation activation,
-                               bool wants_z) {
-  ForwardProblem problem{};
-  problem.b = batch.size(0);
-  problem.t = batch.size(1);
-  problem.i = batch.size(2);
-  problem.o = weight.size(2);
-  problem.dtype = matmul_dtype(dtype_of(batch));
-  problem.activation = activation;
-  problem.x = input_view3(batch);
-  problem.weight = input_view3(weight);
-  if (bias) problem.bias = input_view2(*bias);
-  problem.y = contiguous_view3(address_to_come(), problem.t, problem.o);
-  if (wants_z) problem.z = problem.y;
-  return problem;
-}
 
 // (y, z), where z is undefined unless it is wanted; nothing where ATen is to compute the call.
 std::optional<std::tuple<Tensor, Tensor>> run_forward(const Tensor& x, const Tensor& weight,
@@ -220,29 +85,6 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
   return outputs ? *outputs : by_aten([&] {
     return aten::forward_with_preactivation(x, weight, bias, activation);
   });
-}
-
-// `dz_batch` and `x_batch` have their leading dimensions joined; what is undefined is not there.
-BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
-                                 const Tensor& weight, bool wants_dbias) {
-  BackwardProblem problem{};
-  problem.b = dz_batch.size(0);
-  problem.t = dz_batch.size(1);
-  problem.o = dz_batch.size(2);
-  problem.dtype = matmul_dtype(dtype_of(dz_batch));
-  problem.dz = input_view3(dz_batch);
-  problem.x = input_view3(x_batch);
-  problem.weight = input_view3(weight);
-  if (weight.defined()) {
-    problem.i = weight.size(1);
-    problem.dx = contiguous_view3(address_to_come(), problem.t, problem.i);
-  }
-  if (x_batch.defined()) {
-    problem.i = x_batch.size(2);
-    problem.dweight = contiguous_view3(address_to_come(), problem.i, problem.o);
-  }
-  if (wants_dbias) problem.dbias = contiguous_view2(address_to_come(), problem.o);
-  return problem;
 }
 
 using Gradients = std::tuple<Tensor, Tensor, Tensor>;  // dx, dweight, dbias

@@ -10,7 +10,9 @@
 
 #include "check.h"
 #include "composite.h"
+#include "kernel_in_force.h"
 #include "ops.h"
+#include "ragged_composite.h"
 
 namespace per_step_dense::vmap {
 namespace {
@@ -220,6 +222,34 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
       0);
 }
 
+// Ragged batches are left to ATen's own rules.
+void check_is_for_composite(std::string_view kernel) {
+  check_composite_may_serve(resolve_kernel(kernel), "vmap over batches whose samples differ");
+}
+
+Tensor ragged_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const Tensor& sizes, std::string_view activation, std::string_view kernel) {
+  check_is_for_composite(kernel);
+  return composite::ragged_forward(x, weight, bias, sizes, activation);
+}
+
+std::tuple<Tensor, Tensor> ragged_forward_with_preactivation(const Tensor& x, const Tensor& weight,
+                                                             const std::optional<Tensor>& bias,
+                                                             const Tensor& sizes,
+                                                             std::string_view activation,
+                                                             std::string_view kernel) {
+  check_is_for_composite(kernel);
+  return composite::ragged_forward_with_preactivation(x, weight, bias, sizes, activation);
+}
+
+std::tuple<Tensor, Tensor, Tensor> ragged_backward(const Tensor& dz, const std::optional<Tensor>& x,
+                                                   const std::optional<Tensor>& weight,
+                                                   const Tensor& sizes, int64_t steps,
+                                                   bool wants_dbias, std::string_view kernel) {
+  check_is_for_composite(kernel);
+  return composite::ragged_backward(dz, x, weight, sizes, steps, wants_dbias);
+}
+
 }  // namespace
 }  // namespace per_step_dense::vmap
 
@@ -228,5 +258,9 @@ TORCH_LIBRARY_IMPL(per_step_dense, FuncTorchBatched, m) {
   m.impl("forward_with_preactivation", per_step_dense::vmap::forward_with_preactivation);
   m.impl("backward", per_step_dense::vmap::backward);
   m.impl("backward_accumulate", per_step_dense::vmap::backward_accumulate);
+  m.impl("ragged_forward", per_step_dense::vmap::ragged_forward);
+  m.impl("ragged_forward_with_preactivation",
+         per_step_dense::vmap::ragged_forward_with_preactivation);
+  m.impl("ragged_backward", per_step_dense::vmap::ragged_backward);
   m.impl("activation_backward", per_step_dense::vmap::activation_backward);
 }

@@ -97,6 +97,96 @@ def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
         )
 
 
+def check_is_ragged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises ValueError unless x is (R, I) or (B, T, I), weight (T, I, O) and bias (T, O)."""
+    if x.dim() not in (2, 3):
+        raise ValueError(
+            "per_step_dense: x must be (R, I) with batch_sizes, or (B, T, I) with lengths; "
+            f"got {_shape(x)}"
+        )
+    # Of packed rows each is at some step.
+    any_step = x.unsqueeze(0) if x.dim() == 3 else x.unsqueeze(1).expand(-1, *weight.shape[:1], -1)
+    check_shapes(any_step, weight, bias)
+
+
+def check_is_packed(data: object) -> None:
+    """Raises TypeError or ValueError unless they are the rows of a packed sequence, (R, I)."""
+    check_is_dense_tensor("x", data)
+    assert isinstance(data, torch.Tensor)
+    if data.dim() != 2:
+        raise ValueError(f"per_step_dense: x.data must be (R, I), 2-D; got {_shape(data)}")
+
+
+def check_lengths_fit(lengths: object, x: torch.Tensor) -> None:
+    """Raises TypeError or ValueError unless there is an int64 on the CPU for every sample."""
+    if not isinstance(lengths, torch.Tensor):
+        raise TypeError(
+            f"per_step_dense: lengths must be a torch.Tensor; got {type(lengths).__name__}"
+        )
+    _check_are_sizes("lengths", lengths)
+    if x.dim() >= 2 and lengths.shape != x.shape[:-2]:
+        raise ValueError(
+            "per_step_dense: lengths must have the shape of x without (T, I), "
+            f"{tuple(x.shape[:-2])}; got {_shape(lengths)}"
+        )
+
+
+def check_has_no_lengths(lengths: object | None) -> None:
+    """Raises ValueError unless it is None, beside a packed sequence."""
+    if lengths is not None:
+        raise ValueError(
+            "per_step_dense: lengths must be None with a PackedSequence, which has batch_sizes; "
+            f"got {type(lengths).__name__}"
+        )
+
+
+def check_lengths(lengths: torch.Tensor, x: torch.Tensor) -> None:
+    """Raises TypeError or ValueError unless lengths are those of the samples x, (*, T, I)."""
+    check_lengths_fit(lengths, x)
+    steps = x.size(-2)
+    for sample, length in enumerate(lengths.flatten().tolist()):
+        if not 0 <= length <= steps:
+            raise ValueError(
+                f"per_step_dense: lengths must lie between 0 and T = {steps}; "
+                f"got {length} of sample {sample}"
+            )
+
+
+def check_batch_sizes(batch_sizes: torch.Tensor, rows: int, steps: int) -> None:
+    """Raises TypeError or ValueError unless they are those of so many rows in at most T steps."""
+    _check_are_sizes("batch_sizes", batch_sizes)
+    if len(batch_sizes) > steps:
+        raise ValueError(
+            f"per_step_dense: x must have at most T = {steps} steps, as weight has; "
+            f"got {len(batch_sizes)}"
+        )
+    for step, size in enumerate(batch_sizes.tolist()):
+        if size < 0:
+            raise ValueError(
+                f"per_step_dense: batch_sizes must not be negative; got {size} at step {step}"
+            )
+    if int(batch_sizes.sum()) != rows:
+        raise ValueError(
+            f"per_step_dense: batch_sizes must add up to the {rows} rows of the packed sequence; "
+            f"got a sum of {int(batch_sizes.sum())}"
+        )
+
+
+def _check_are_sizes(name: str, sizes: torch.Tensor) -> None:
+    if sizes.dtype != torch.int64:
+        raise TypeError(f"per_step_dense: {name} must be int64; got {_dtype_name(sizes.dtype)}")
+    if sizes.device.type not in ("cpu", "meta"):
+        raise ValueError(f"per_step_dense: {name} must be on the CPU; got {sizes.device}")
+
+
+def check_is_no_dtensor(name: str, value: object) -> None:
+    """Raises ValueError where it is one, which batches of different lengths do not take."""
+    if is_dtensor(value):
+        raise ValueError(
+            f"per_step_dense: {name} must be no DTensor where samples differ in length; got one"
+        )
+
+
 def check_is_bool(name: str, value: object) -> None:
     """Raises TypeError unless ``value`` is True or False."""
     if not isinstance(value, bool):

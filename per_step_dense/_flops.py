@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 Shape = tuple[int, ...]
@@ -16,6 +17,9 @@ def register() -> None:
     ops = torch.ops.per_step_dense
     register_flop_formula([ops.forward, ops.forward_with_preactivation])(forward_flops)
     register_flop_formula([ops.backward, ops.backward_accumulate])(backward_flops)
+    ragged = [ops.ragged_forward, ops.ragged_forward_with_preactivation]
+    register_flop_formula(ragged, get_raw=True)(ragged_forward_flops)
+    register_flop_formula([ops.ragged_backward], get_raw=True)(ragged_backward_flops)
 
 
 def forward_flops(x: Shape, weight: Shape, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
@@ -35,6 +39,27 @@ def backward_flops(
     if weight is not None:
         return product_flops(dz, weight) * (2 if x is not None else 1)
     return 0 if x is None else product_flops(dz, (dz[-2], x[-1], dz[-1]))
+
+
+def ragged_forward_flops(
+    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Tensor, *args: Any, **kwargs: Any
+) -> int:
+    """Of the rows that the samples have."""
+    return 2 * rows_of(x, sizes) * prod(weight.shape[1:])
+
+
+def ragged_backward_flops(
+    dz: Tensor, x: Tensor | None, weight: Tensor | None, sizes: Tensor, *args: Any, **kwargs: Any
+) -> int:
+    """Likewise, for each of dx and dweight that is wanted."""
+    in_features = [] if weight is None else [weight.size(1)]
+    in_features += [] if x is None else [x.size(-1)]
+    return 2 * rows_of(dz, sizes) * dz.size(-1) * sum(in_features)
+
+
+def rows_of(tensor: Tensor, sizes: Tensor) -> int:
+    """How many rows a packed tensor has, or the samples of a padded one."""
+    return len(tensor) if tensor.dim() == 2 else int(sizes.sum())
 
 
 def product_flops(rows: Shape, weight: Shape) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from . import _flops
+from . import _fakes, _flops
+from ._checks import ACTIVATIONS as _NAMES
 
 compiled: ModuleType | None
 """``per_step_dense._C``, whose import registers ``torch.ops.per_step_dense``; None without it."""
@@ -26,11 +28,20 @@ except ImportError as error:
 
 if compiled is not None:
     _flops.register()
+    _fakes.register()
 
 forward: Callable[..., Tensor] | None = (
     None if compiled is None else torch.ops.per_step_dense.forward.default
 )
 """The op; None without the compiled module."""
+
+ragged_forward: Callable[..., Tensor] | None = (
+    None if compiled is None else torch.ops.per_step_dense.ragged_forward.default
+)
+"""Of batches whose samples differ in length; None without the compiled module."""
+
+ACTIVATIONS: Final[dict[str | None, str]] = {None: "none", **{name: name for name in _NAMES}}
+"""What the ops call them: their schemas have no None, and nobody else's words are let through."""
 
 has_cuda_kernels: bool = compiled is not None and compiled.build_info()["cuda"] is not None
 """Whether the compiled module carries this package's own CUDA kernels."""

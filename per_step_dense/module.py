@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from ._checks import check_ends_with, check_is_dense_tensor, checked_size, is_dtensor
+from ._checks import (
+    check_ends_with,
+    check_has_no_lengths,
+    check_is_dense_tensor,
+    checked_size,
+    is_dtensor,
+)
 from ._conversion import Parameters, einsum_dense, keras_layers, torch_layers
 from ._layer import Layer, as_parameter
 from ._steps import checked_steps, checked_steps_of
@@ -39,6 +46,7 @@ class PerStepDense(Layer):
         - input: :math:`(*, *\text{steps}, \text{in\_features})`
         - output: :math:`(*, *\text{steps}, \text{out\_features})`, where the leading dimensions are
           those of the input: any number, also none
+        - or, with an int of steps, a packed sequence of at most so many, and a packed sequence
 
     Attributes:
         weight: the matrices, of shape :math:`(*\text{steps}, \text{in\_features},
@@ -88,20 +96,53 @@ class PerStepDense(Layer):
         self.steps = steps
         self.in_features = in_features
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Applies every step's layer to the input's step; shapes and errors as in the class."""
+    @overload
+    def forward(self, input: Tensor, lengths: Tensor | None = None) -> Tensor: ...
+    @overload
+    def forward(self, input: PackedSequence) -> PackedSequence: ...
+    def forward(
+        self, input: Tensor | PackedSequence, lengths: Tensor | None = None
+    ) -> Tensor | PackedSequence:
+        """Applies every step's layer to the input's step; shapes and errors as in the class.
+
+        Args:
+            input: a tensor, or with an int of steps a :class:`torch.nn.utils.rnn.PackedSequence`
+                of at most so many.
+            lengths: how many steps each sample has, as in :func:`per_step_dense`; with an int of
+                steps only.
+        """
+        if isinstance(input, PackedSequence):
+            return self._of_packed(input, lengths)
         check_is_dense_tensor("input", input)
         steps_shape = _shape_of(self.steps)
         expected = (*steps_shape, self.in_features)
         check_ends_with("input", input, expected, "(*, *steps, in_features)")
         if len(steps_shape) == 1:
-            return per_step_dense(input, self.weight, self.bias, activation=self.activation)
+            return per_step_dense(
+                input, self.weight, self.bias, activation=self.activation, lengths=lengths
+            )
 
+        if lengths is not None:
+            raise ValueError(
+                "per_step_dense: lengths must be None where steps is a tuple, "
+                f"{self.steps}; got {type(lengths).__name__}"
+            )
         x = input.flatten(-len(expected), -2)  # (*, T, I) with T = prod(steps)
         weight = self.weight.flatten(0, -3)  # (T, I, O)
         bias = None if self.bias is None else self.bias.flatten(0, -2)  # (T, O)
         y = per_step_dense(x, weight, bias, activation=self.activation)  # (*, T, O)
         return y.reshape(*x.shape[:-2], *steps_shape, self.out_features)
+
+    def _of_packed(self, input: PackedSequence, lengths: Tensor | None) -> PackedSequence:
+        if not isinstance(self.steps, int):
+            raise TypeError(
+                "per_step_dense: input must be a torch.Tensor where steps is a tuple, "
+                f"{self.steps}; got PackedSequence"
+            )
+        check_has_no_lengths(lengths)
+        check_is_dense_tensor("input.data", input.data)
+        check_ends_with("input.data", input.data, (self.in_features,), "(*, in_features)")
+        return per_step_dense(input, self.weight, self.bias, activation=self.activation)
 
     def step(self, x_t: Tensor, t: int | slice | tuple[int, ...]) -> Tensor:
         """Applies the layer of one step, or of a slice of steps: for streams, a step at a time.

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, overload
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 
-from ._checks import check_activation, check_are_alike, check_are_dense_tensors, check_shapes
+from ._checks import (
+    check_activation,
+    check_are_alike,
+    check_are_dense_tensors,
+    check_batch_sizes,
+    check_has_no_lengths,
+    check_is_packed,
+    check_is_ragged,
+    check_lengths,
+    check_shapes,
+)
 from ._types import Activation
 
 _ACTIVATION_FUNCTIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
@@ -23,13 +34,31 @@ _ACTIVATION_FUNCTIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
 }
 
 
+@overload
 def per_step_dense(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     *,
     activation: Activation | None = None,
-) -> Tensor:
+    lengths: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def per_step_dense(
+    x: PackedSequence,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: Activation | None = None,
+) -> PackedSequence: ...
+def per_step_dense(
+    x: Tensor | PackedSequence,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: Activation | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor | PackedSequence:
     """The same contract as :func:`per_step_dense.per_step_dense`, computed by ``torch.einsum``.
 
     Args and Shape: as there.
@@ -41,18 +70,49 @@ def per_step_dense(
         ValueError, TypeError: as there.
     """
     check_activation(activation)
-    check_are_dense_tensors(x, weight, bias)
-    if is_autocast_on(x.device.type):
-        x, weight = autocast(x), autocast(weight)
+    rows = x.data if isinstance(x, PackedSequence) else x
+    check_are_dense_tensors(rows, weight, bias)
+    if is_autocast_on(rows.device.type):
+        rows, weight = autocast(rows), autocast(weight)
         bias = None if bias is None else autocast(bias)
-    check_are_alike(x, weight, bias)
-    check_shapes(x, weight, bias)
+    check_are_alike(rows, weight, bias)
+    if isinstance(x, PackedSequence):
+        check_has_no_lengths(lengths)
+        check_is_packed(rows)
+        z = _preactivation_of_packed(rows, weight, bias, x.batch_sizes)
+        y = z if activation is None else activate(z, activation)
+        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
 
+    check_shapes(rows, weight, bias)
+    if lengths is None:
+        return _of_all_rows(rows, weight, bias, activation)
+    check_lengths(lengths, rows)
+    steps = torch.arange(rows.size(-2))
+    mask = (steps < lengths.unsqueeze(-1)).unsqueeze(-1).to(rows.device)  # (*, T, 1)
+    y = _of_all_rows(torch.where(mask, rows, 0), weight, bias, activation)
+    return torch.where(mask, y, 0)
+
+
+def _of_all_rows(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation | None
+) -> Tensor:
     y = torch.einsum("...ti,tio->...to", x, weight)
     if bias is not None:
         y = y + bias
     y = y.contiguous()  # before the activation: torch rounds its derivatives otherwise elsewhere
     return y if activation is None else activate(y, activation)
+
+
+def _preactivation_of_packed(
+    rows: Tensor, weight: Tensor, bias: Tensor | None, batch_sizes: Tensor
+) -> Tensor:
+    check_is_ragged(rows, weight, bias)
+    check_batch_sizes(batch_sizes, len(rows), len(weight))
+    steps = rows.split(batch_sizes.tolist())
+    z = [own @ weight[t] for t, own in enumerate(steps)]
+    if bias is not None:
+        z = [own + bias[t] for t, own in enumerate(z)]
+    return torch.cat(z) if z else rows.new_zeros(0, weight.size(2))
 
 
 def activate(z: Tensor, activation: Activation) -> Tensor:

@@ -75,6 +75,29 @@ def test_values_gradients_and_errors_are_the_same() -> None:
     ]
 
 
+def test_samples_of_different_lengths_are_computed_as_well() -> None:
+    run(
+        """
+        import ragged
+        args = [t.double().requires_grad_() for t in (torch.randn(4, 5, 7), torch.randn(5, 7, 9))]
+        lengths = (2, 5, 1, 4)
+        exact = ragged.sample_by_sample(*args, None, lengths, "tanh")
+        sequence = psd.per_step_dense(ragged.packed(args[0], lengths), args[1], activation="tanh")
+        padded = psd.per_step_dense(*args, activation="tanh", lengths=torch.tensor(lengths))
+        expected = torch.autograd.grad(exact.square().sum(), args, retain_graph=True)
+        for y in (ragged.unpacked(sequence, 5), padded):
+            torch.testing.assert_close(y, exact)
+            torch.testing.assert_close(torch.autograd.grad(y.square().sum(), args), expected)
+        try:
+            psd.per_step_dense(*args, lengths=torch.tensor([6, 1, 1, 1]))
+        except ValueError as error:
+            assert "lengths must lie between 0 and T = 5; got 6 of sample 0" in str(error), error
+        else:
+            raise AssertionError("lengths out of range are not refused")
+        """
+    )
+
+
 def test_show_config_says_why() -> None:
     printed = run(
         """

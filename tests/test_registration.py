@@ -18,6 +18,9 @@ OPS = [
     "backward",
     "backward_accumulate",
     "activation_backward",
+    "ragged_forward",
+    "ragged_forward_with_preactivation",
+    "ragged_backward",
 ]
 
 SCHEMAS = {
@@ -39,6 +42,19 @@ SCHEMAS = {
     ),
     "activation_backward": (
         "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"
+    ),
+    "ragged_forward": (
+        "per_step_dense::ragged_forward(Tensor x, Tensor weight, Tensor? bias, Tensor sizes, "
+        'str activation="none", str family="auto") -> Tensor'
+    ),
+    "ragged_forward_with_preactivation": (
+        "per_step_dense::ragged_forward_with_preactivation(Tensor x, Tensor weight, Tensor? bias, "
+        'Tensor sizes, str activation, str family="auto") -> (Tensor y, Tensor z)'
+    ),
+    "ragged_backward": (
+        "per_step_dense::ragged_backward(Tensor dz, Tensor? x, Tensor? weight, Tensor sizes, "
+        'SymInt steps, bool wants_dbias, str family="auto") -> '
+        "(Tensor dx, Tensor dweight, Tensor dbias)"
     ),
 }
 
@@ -65,13 +81,13 @@ def test_has_kernel(op: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["AutocastCPU", "AutocastCUDA"])
-def test_only_forward_is_autocast(key: str) -> None:
+def test_only_forwards_are_autocast(key: str) -> None:
     autocast = [
         op
         for op in OPS
         if torch._C._dispatch_has_kernel_for_dispatch_key(f"per_step_dense::{op}", key)
     ]
-    assert autocast == ["forward"]
+    assert autocast == ["forward", "ragged_forward"]
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -291,8 +291,7 @@ void run_packed(KernelFamily family, DType dtype, size_t schedule) {
   const Extents extents{PackedRows::kRows, PackedRows::kSteps, 33, 40};
   emulator::TileFacts facts;
   for (int tile = 0; emulator_tile_facts(family, dtype, tile, &facts); ++tile) {
-    const emulator::KernelRequest request{
-        family, tile, {1, 1}, /*architecture=*/90, /*sms=*/0};
+    const emulator::KernelRequest request{family, tile, {1, 1}, /*architecture=*/90, /*sms=*/0};
     run_packed_forward({"packed forward", extents, dtype, request, schedule});
     run_packed_backward({"packed backward", extents, dtype, request, schedule});
   }

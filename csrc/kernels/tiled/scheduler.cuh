@@ -7,8 +7,8 @@
 
 namespace per_step_dense::tiled {
 
-// Where every step has all rows. Tiles are numbered with n innermost: neighbours share rows of a and
-// matrix b[t].
+// Where every step has all rows. Tiles are numbered with n innermost: neighbours share rows of a
+// and matrix b[t].
 template <class Config>
 __device__ __forceinline__ Coordinates coordinates_in_order(int64_t tile, const TiledGemm& tiled) {
   const int64_t m_tile = tile / tiled.tiles_n % tiled.tiles_m;

@@ -24,7 +24,7 @@ from .runs import (
 def _of_tiny(
     scenario: Callable[..., str],
     dtype: torch.dtype | None = None,
-    sizes: tuple[int, int, int] | None = None,
+    sizes: tuple[int, ...] | None = None,
     *,
     tile: int,
     splits: tuple[int, int] = (1, 1),
