@@ -2,10 +2,9 @@
 // says which rows each has. Their derivatives are the same formulas; here is what differs.
 #pragma once
 
-#include <torch/csrc/autograd/saved_variable.h>
-
 #include <memory>
 
+#include "autograd_node.h"
 #include "composite.h"
 #include "ops.h"
 #include "ragged_composite.h"
@@ -25,8 +24,7 @@ class SavedRows {
  public:
   void save(const Rows& rows) {
     if (!rows.are_ragged()) return;
-    ragged_ = std::make_unique<Ragged>(
-        Ragged{torch::autograd::SavedVariable(rows.sizes, /*is_output=*/false), rows.steps});
+    ragged_ = std::make_unique<Ragged>(Ragged{save_input(rows.sizes), rows.steps});
   }
   Rows unpack() const { return ragged_ ? Rows{ragged_->sizes.unpack(), ragged_->steps} : Rows{}; }
   void reset() {

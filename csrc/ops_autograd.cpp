@@ -75,21 +75,6 @@ bool is_for_composite(KernelFamily kernel, const Tensors&... tensors) {
   return true;
 }
 
-// A node whose gradients go to `inputs`, in this order; an undefined input has an edge to nowhere.
-template <class NodeType, class... Tensors>
-auto make_node(const Tensors&... inputs) {
-  auto node = new_node<NodeType>();
-  node->set_next_edges(torch::autograd::collect_next_edges(inputs...));
-  return node;
-}
-
-SavedVariable save_input(const Tensor& tensor) {
-  return SavedVariable(tensor, /*is_output=*/false);
-}
-SavedVariable save_output(const Tensor& tensor) {
-  return SavedVariable(tensor, /*is_output=*/true);
-}
-
 // ---- forward ------------------------------------------------------------------------------------
 
 // Inputs: the gradients of y and, where the node has that output, of z. As an output z has a

@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from . import export, reference
+from ._conversion.convert import Converted, convert
 from ._version import __version__
 from .config import show_config
 from .functional import per_step_dense
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from . import keras as keras
 
 __all__ = [
+    "Converted",
     "LocallyConnected1d",
     "PerStepDense",
     "Plan",
     "__version__",
+    "convert",
     "explain",
     "export",
     "per_step_dense",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from . import Parameters
 
 def from_linears(linears: Iterable[nn.Linear]) -> Parameters:
     """One step each; raises unless all are initialised and alike."""
-    linears = _checked(linears)
+    linears = checked_linears(linears)
     first = linears[0]
     bias: nn.Parameter | None = first.bias
     with torch.no_grad():
@@ -31,13 +31,8 @@ def from_grouped_conv1d(conv: nn.Conv1d) -> Parameters:
         raise TypeError(
             f"per_step_dense: conv must be an initialised nn.Conv1d; got {type(conv).__name__}"
         )
-    for name, expected in (("kernel_size", (1,)), ("stride", (1,)), ("padding", (0,))):
-        got = getattr(conv, name)
-        if got != expected and not (name == "padding" and got in ("valid", "same")):
-            raise ValueError(
-                f"per_step_dense: conv must have {name} = {expected[0]}, for a dense layer per "
-                f"step sees one position; got {got[0] if isinstance(got, tuple) else got}"
-            )
+    for difference in differences_from_dense(conv):
+        raise ValueError(f"per_step_dense: conv must have {difference}")
     steps = conv.groups
     bias: Tensor | None = conv.bias
     return Parameters(
@@ -48,29 +43,49 @@ def from_grouped_conv1d(conv: nn.Conv1d) -> Parameters:
     )
 
 
-def _checked(linears: Iterable[nn.Linear]) -> list[nn.Linear]:
-    """The modules as a list; raises unless all are initialised ``nn.Linear``s that are alike."""
+def differences_from_dense(conv: nn.Conv1d) -> Iterator[str]:
+    """What keeps its groups from being dense layers, in an error's words; nothing if they are."""
+    for name, expected in (("kernel_size", (1,)), ("stride", (1,)), ("padding", (0,))):
+        got = getattr(conv, name)
+        if got != expected and not (name == "padding" and got in ("valid", "same")):
+            yield (
+                f"{name} = {expected[0]}, for a dense layer per step sees one position; "
+                f"got {got[0] if isinstance(got, tuple) else got}"
+            )
+
+
+def checked_linears(
+    linears: Iterable[nn.Linear], name: str = "linears", *, trained_alike: bool = True
+) -> list[nn.Linear]:
+    """The modules as a list; raises unless all are initialised ``nn.Linear``s that are alike.
+
+    Args:
+        linears: the modules.
+        name: what errors call them.
+        trained_alike: whether ``requires_grad`` has to be the same in all of them.
+    """
     if not isinstance(linears, Iterable):
         raise TypeError(
-            "per_step_dense: linears must be an iterable of nn.Linear; "
-            f"got {type(linears).__name__}"
+            f"per_step_dense: {name} must be an iterable of nn.Linear; got {type(linears).__name__}"
         )
     linears = list(linears)
     if not linears:
-        raise ValueError("per_step_dense: linears must hold at least one nn.Linear; got none")
+        raise ValueError(f"per_step_dense: {name} must hold at least one nn.Linear; got none")
     for i, linear in enumerate(linears):
         if not isinstance(linear, nn.Linear) or is_lazy(linear.weight):
             raise TypeError(
-                f"per_step_dense: linears[{i}] must be an initialised nn.Linear; "
+                f"per_step_dense: {name}[{i}] must be an initialised nn.Linear; "
                 f"got {type(linear).__name__}"
             )
         expected, got = _traits(linears[0]), _traits(linear)
         for trait in expected:
+            if trait.endswith("requires_grad") and not trained_alike:
+                continue
             if got[trait] != expected[trait]:
                 error = TypeError if trait == "dtype" else ValueError
                 raise error(
-                    f"per_step_dense: linears[{i}] must have {trait} = {expected[trait]} as "
-                    f"linears[0] has; got {trait} = {got[trait]}"
+                    f"per_step_dense: {name}[{i}] must have {trait} = {expected[trait]} as "
+                    f"{name}[0] has; got {trait} = {got[trait]}"
                 )
     return linears
 
