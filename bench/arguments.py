@@ -12,10 +12,19 @@ import torch
 
 from per_step_dense._types import Activation
 
-from .cases import CASES, QUICK_CASES, QUICK_WINDOW_CASES, WINDOW_CASES, Case, cases_for
+from .cases import (
+    CASES,
+    QUICK_CASES,
+    QUICK_RAGGED_CASES,
+    QUICK_WINDOW_CASES,
+    WINDOW_CASES,
+    Case,
+    cases_for,
+    ragged_cases_for,
+)
 from .jobs import ARITHMETICS, SECTIONS, Selection, in_arithmetic
 from .record import Pass
-from .rivals import OURS, RIVALS, WINDOW_RIVALS, Rival
+from .rivals import OURS, RAGGED_RIVALS, RIVALS, WINDOW_RIVALS, Rival
 from .rivals.base import ACTIVATIONS
 
 T = TypeVar("T")
@@ -55,7 +64,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     device = _device(parser, options.device)
     named = _named(parser, "--cases", options.cases, {case.name: case for case in CASES})
     cases = _in_arithmetics(named or _default_cases(device, options.quick), options.dtype)
-    existing = {rival.name: rival.name for rival in (*RIVALS, *WINDOW_RIVALS)}
+    every_rival = (*RIVALS, *WINDOW_RIVALS, *RAGGED_RIVALS)
+    existing = {rival.name: rival.name for rival in every_rival}
     rivals = _named(parser, "--rivals", options.rivals, existing)
     if options.json and options.json.exists():
         parser.error(f"--json: {options.json} exists; go on with it by --resume, or name another")
@@ -68,12 +78,14 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         parser.error(f"--json: there is no folder {path.parent}")
     selection = Selection(
         device=device,
-        cases=tuple(case for case in cases if not case.has_windows),
+        cases=tuple(case for case in cases if not (case.has_windows or case.is_ragged)),
         passes=_passes(device, options.computed, options.quick),
         epilogues=_epilogues(options),
         rivals=_chosen(RIVALS, rivals),
         window_cases=tuple(case for case in cases if case.has_windows),
         window_rivals=_chosen(WINDOW_RIVALS, rivals),
+        ragged_cases=tuple(case for case in cases if case.is_ragged),
+        ragged_rivals=_chosen(RAGGED_RIVALS, rivals),
         sections=tuple(section for section in SECTIONS if section in options.sections),
         is_quick=options.quick,
         row_seconds=options.row_seconds,
@@ -100,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         "--cases",
         nargs="+",
         metavar="NAME",
-        help="layers by name; else the 24 of the GPU or the 6 of the CPU, and 6 with windows",
+        help="layers by name; else the 24 of the GPU or the 6 of the CPU, 6 with windows "
+        "and 8 of samples that differ in length",
     )
     parser.add_argument(
         "--dtype",
@@ -137,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=SECTIONS,
         default=list(SECTIONS),
         help="rows: the layer; overhead: a call's cost on the CPU; training: steps of real models; "
-        "windows: locally connected layers",
+        "windows: locally connected layers; ragged: samples that differ in length",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the record to write")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="the record to go on with")
@@ -195,8 +208,12 @@ def _device(parser: argparse.ArgumentParser, text: str) -> torch.device:
 
 def _default_cases(device: torch.device, is_quick: bool) -> tuple[Case, ...]:
     if is_quick:
-        return (*QUICK_CASES[device.type], *QUICK_WINDOW_CASES)
-    return (*cases_for(device.type), *WINDOW_CASES)
+        return (
+            *QUICK_CASES[device.type],
+            *QUICK_WINDOW_CASES,
+            *QUICK_RAGGED_CASES[device.type],
+        )
+    return (*cases_for(device.type), *WINDOW_CASES, *ragged_cases_for(device.type))
 
 
 def _in_arithmetics(cases: Iterable[Case], arithmetics: Sequence[str] | None) -> tuple[Case, ...]:

@@ -7,6 +7,8 @@ from typing import Final
 
 import torch
 
+from . import lengths
+from .lengths import DISTRIBUTIONS, Distribution
 from .record import Sizes
 
 
@@ -15,7 +17,7 @@ class Case:
     """One layer: x (B, T, I), weight (T, I, O), bias (T, O).
 
     Where a step sees a window of k steps, s steps on from the last one's, x has (T - 1) s + k steps
-    and weight is (T, k I, O).
+    and weight is (T, k I, O). Where samples differ in length, rows past them are padding.
     """
 
     name: str
@@ -30,6 +32,20 @@ class Case:
     """Whether float32's users ask for TF32."""
     kernel_size: int = 1
     stride: int = 1
+    distribution: Distribution | None = None
+    """Of the samples' lengths; None: all have T steps."""
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether samples differ in length."""
+        return self.distribution is not None
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """The samples', the longest first: (B,), on the CPU."""
+        if self.distribution is None:
+            return torch.full((self.batch,), self.steps)
+        return lengths.draw(self.distribution, self.batch, self.steps)
 
     @property
     def has_windows(self) -> bool:
@@ -46,6 +62,7 @@ class Case:
             out_features=self.out_features,
             kernel_size=self.kernel_size,
             stride=self.stride,
+            rows=int(self.lengths.sum()) if self.is_ragged else None,
         )
 
     @property
@@ -138,7 +155,38 @@ WINDOW_CASES: Final = (
 )
 """Of locally connected layers, on any device; computed by rivals of their own."""
 
-CASES: Final = (*GPU_CASES, *CPU_CASES[1:], *WINDOW_CASES)
+
+def _ragged(*cases: Case) -> tuple[Case, ...]:
+    return tuple(
+        replace(case, name=f"{case.name}, {distribution}", distribution=distribution)
+        for case in cases
+        for distribution in DISTRIBUTIONS
+    )
+
+
+_RAGGED: Final = {
+    "cpu": _ragged(*CPU_CASES[:4]),
+    "cuda": _ragged(
+        Case("clicks", 4096, 128, 64, 64, _BF16, "sessions of a shop, a layer for each click"),
+        Case("documents", 512, 512, 256, 256, _BF16, "texts, a layer for each position"),
+        Case("wide", 2048, 32, 1024, 1024, _BF16, "the most products for the bytes"),
+        Case("days", 333, 365, 64, 32, _F32, "a layer for each day of a year so far"),
+    ),
+}
+
+
+def ragged_cases_for(device: str) -> tuple[Case, ...]:
+    """Of samples that differ in length: four layers, with each distribution of lengths."""
+    return _RAGGED[device]
+
+
+CASES: Final = (
+    *GPU_CASES,
+    *CPU_CASES[1:],
+    *WINDOW_CASES,
+    *ragged_cases_for("cpu"),
+    *ragged_cases_for("cuda"),
+)
 
 
 def cases_for(device: str) -> tuple[Case, ...]:
@@ -164,3 +212,5 @@ QUICK_CASES: Final = {
 """A few of each kind: launch-, memory- and compute-bound."""
 
 QUICK_WINDOW_CASES: Final = WINDOW_CASES[:2]
+
+QUICK_RAGGED_CASES: Final = {device: cases[:2] for device, cases in _RAGGED.items()}

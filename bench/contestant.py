@@ -80,6 +80,7 @@ class TorchContestant(Contestant):
         self._stopwatches = stopwatches
         self._function = rival.function(workload)
         self._arguments = [rival.arguments(inputs, workload) for inputs in sets]
+        self._dys = [rival.dy(inputs, workload) for inputs in sets]
         self._turns: dict[tuple[Clock, Layout], Turn] = {}
         for arguments in self._arguments:
             for leaf in rival.leaves(arguments):
@@ -95,13 +96,13 @@ class TorchContestant(Contestant):
             return self._function(*self._arguments[0]).is_contiguous()
 
     def results(self) -> Results:
-        arguments, dy = self._arguments[0], self._sets[0].dy
+        arguments = self._arguments[0]
         with torch.set_grad_enabled(self._records):
             y = self._function(*arguments)
         if not self._workload.computed.has_gradients:
-            return Results(y.detach())
-        gradients = torch.autograd.grad(y, self._rival.leaves(arguments), dy)
-        return Results(y.detach(), *self._rival.restore(gradients))
+            return self._rival.results(y.detach(), (), self._workload)
+        gradients = torch.autograd.grad(y, self._rival.leaves(arguments), self._dys[0])
+        return self._rival.results(y.detach(), gradients, self._workload)
 
     def turn(self, clock: Clock, layout: Layout, calls: int) -> float:
         with torch.set_grad_enabled(self._records):
@@ -126,9 +127,10 @@ class TorchContestant(Contestant):
     def close(self) -> None:
         self._turns.clear()
         self._arguments.clear()
+        self._dys.clear()
 
     def _dy_if_given(self) -> tuple[Tensor, ...]:
-        return (self._sets[0].dy,) if self._workload.computed.has_gradients else ()
+        return (self._dys[0],) if self._workload.computed.has_gradients else ()
 
     def _calls(self, layout: Layout, sets: int) -> list[Call]:
         """One for each of the first so many sets of inputs."""
@@ -136,8 +138,8 @@ class TorchContestant(Contestant):
         if layout is Layout.CONTIGUOUS and not self.is_contiguous:
             forward = partial(_then_contiguous, forward)
         return [
-            self._call(forward, arguments, inputs.dy)
-            for arguments, inputs in zip(self._arguments[:sets], self._sets, strict=False)
+            self._call(forward, arguments, dy)
+            for arguments, dy in zip(self._arguments[:sets], self._dys, strict=False)
         ]
 
     def _call(

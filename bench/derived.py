@@ -54,23 +54,35 @@ class Best:
 
 
 def flops(row: Row) -> int:
-    """One product of x and weight forward, two backward; additions and activations do not count."""
-    sizes = row.sizes
-    products = {Pass.BACKWARD: 2, Pass.BOTH: 3}.get(row.computed, 1)
-    return products * 2 * sizes.batch * sizes.steps * sizes.window_size * sizes.out_features
+    """One product of x and weight forward, two backward; additions and activations do not count.
+
+    Of rows that exist: padding is no work.
+    """
+    return _flops(row, row.sizes.real_rows)
+
+
+def padded_flops(row: Row) -> int:
+    """What they are for whoever computes the padding as well."""
+    return _flops(row, row.sizes.padded_rows)
+
+
+def share_of_rows(row: Row) -> float:
+    """Those that exist, of the padded batch's."""
+    return row.sizes.real_rows / row.sizes.padded_rows
 
 
 def least_bytes(row: Row) -> int:
-    """Every argument read once, every result written once.
+    """Every argument read once, every result written once; of padding, nothing.
 
     Forward: x, weight, bias, y. Backward: dy, x, weight, and the gradients of x, weight and bias.
     Both: the sum.
     """
     sizes = row.sizes
-    x = sizes.batch * sizes.in_steps * sizes.in_features
+    rows = sizes.batch * sizes.in_steps if sizes.rows is None else sizes.rows
+    x = rows * sizes.in_features
     weight = sizes.steps * sizes.window_size * sizes.out_features
     bias = sizes.steps * sizes.out_features if row.has_bias else 0
-    y = sizes.batch * sizes.steps * sizes.out_features
+    y = sizes.real_rows * sizes.out_features
     forward = x + weight + bias + y
     backward = (y + x + weight) + (x + weight + bias)
     elements = {Pass.BACKWARD: backward, Pass.BOTH: forward + backward}.get(row.computed, forward)
@@ -201,3 +213,8 @@ def _is_measured_as_left(result: RivalResult, clock: Clock) -> bool:
         (measurement.clock, measurement.layout) == (clock, Layout.AS_LEFT)
         for measurement in result.measurements
     )
+
+
+def _flops(row: Row, rows: int) -> int:
+    products = {Pass.BACKWARD: 2, Pass.BOTH: 3}.get(row.computed, 1)
+    return products * 2 * rows * row.sizes.window_size * row.sizes.out_features

@@ -7,6 +7,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from . import lengths
 from .cases import Case
 from .contestant import Results
 from .rivals.base import ACTIVATIONS
@@ -30,13 +31,16 @@ class Gate:
         x, self._weight, self._dy = (
             tensor.double() for tensor in (inputs.x, inputs.weight, inputs.dy)
         )
+        self._exists = _exists(workload.case, x.device)
+        if self._exists is not None:
+            self._dy = self._dy * self._exists.unsqueeze(-1)  # padding has no result
         self._windows = _windows(x, workload.case)
         self._bias = None if inputs.bias is None else inputs.bias.double()
         z = torch.bmm(self._windows.transpose(0, 1), self._weight).transpose(0, 1)
         self._z = z if self._bias is None else z + self._bias
 
     def check(self, results: Results) -> float:
-        """The largest error of any result, as a part of what is allowed.
+        """The largest error of any result, as a part of what is allowed; padding is not compared.
 
         Errors are absolute ones over the largest value. Allowed are a few roundings of the result,
         and the square root of the number of terms times as many of the sums, which is how rounding
@@ -66,6 +70,8 @@ class Gate:
             raise WrongError(
                 f"{name} is of shape {tuple(actual.shape)}; expected {tuple(truth.shape)}"
             )
+        if self._exists is not None and name in ("y", "dx"):
+            actual, truth = actual[self._exists], truth[self._exists]
         scale = truth.abs().max()
         error = ((actual.double() - truth).abs().max() / scale).item() if scale > 0 else 0.0
         allowed = self._allowed(terms)
@@ -127,3 +133,8 @@ def _steps(case: Case, device: torch.device) -> Tensor:
     """Which steps each window has: (T, k)."""
     first = case.stride * torch.arange(case.steps, device=device)
     return first.unsqueeze(1) + torch.arange(case.kernel_size, device=device)
+
+
+def _exists(case: Case, device: torch.device) -> Tensor | None:
+    """Which rows some sample has, (B, T); None: all."""
+    return lengths.exists(case.lengths, case.steps).to(device) if case.is_ragged else None

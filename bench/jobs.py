@@ -21,8 +21,8 @@ from .timing import FULL, QUICK, Budget
 from .training import LAYERS, MODELS, measure_model
 from .workload import Workload
 
-Section = Literal["rows", "overhead", "training", "windows"]
-SECTIONS: Final[tuple[Section, ...]] = ("rows", "overhead", "training", "windows")
+Section = Literal["rows", "overhead", "training", "windows", "ragged"]
+SECTIONS: Final[tuple[Section, ...]] = ("rows", "overhead", "training", "windows", "ragged")
 
 ARITHMETICS: Final = ("float32", "tf32", "float64", "float16", "bfloat16")
 
@@ -53,6 +53,8 @@ class Selection:
     rivals: tuple[Rival, ...]
     window_cases: tuple[Case, ...]
     window_rivals: tuple[Rival, ...]
+    ragged_cases: tuple[Case, ...]
+    ragged_rivals: tuple[Rival, ...]
     sections: tuple[Section, ...] = SECTIONS
     is_quick: bool = False
     row_seconds: float = 60.0
@@ -71,13 +73,15 @@ class Selection:
         if "training" in self.sections:
             yield from self._training()
         if "windows" in self.sections:
-            yield from self._windows()
+            yield from self._apart("windows", self.window_cases, self.window_rivals)
+        if "ragged" in self.sections:
+            yield from self._apart("ragged", self.ragged_cases, self.ragged_rivals)
         if "rows" in self.sections:
             yield from self._rows(has_bias=False)
 
     def arithmetics(self) -> set[str]:
         """Of all rows."""
-        cases = (*self.cases, *self.window_cases)
+        cases = (*self.cases, *self.window_cases, *self.ragged_cases)
         return {case.arithmetic for case in cases} | {"float32"}
 
     def _rows(self, *, has_bias: bool) -> Iterator[Job]:
@@ -86,11 +90,13 @@ class Selection:
             workload = Workload(case, self.device, computed, has_bias, activation)
             yield self._row("rows", workload, self.rivals)
 
-    def _windows(self) -> Iterator[Job]:
-        """With the first epilogue alone: what follows the sums, windows make no difference to."""
-        for case, computed in product(self.window_cases, self.passes):
+    def _apart(
+        self, section: Section, cases: Sequence[Case], rivals: Sequence[Rival]
+    ) -> Iterator[Job]:
+        """With the first epilogue alone: what follows the sums is nothing of the section's own."""
+        for case, computed in product(cases, self.passes):
             workload = Workload(case, self.device, computed, *self.epilogues[0])
-            yield self._row("windows", workload, self.window_rivals)
+            yield self._row(section, workload, rivals)
 
     def _row(self, section: Section, workload: Workload, rivals: Sequence[Rival]) -> Job:
         run = partial(measure_row, workload, rivals, self.budget, self.row_seconds)

@@ -26,6 +26,7 @@ def describe_machine(device: torch.device) -> Machine:
         device_name=torch.cuda.get_device_name(device) if on_cuda else _cpu_name(),
         cpu=_cpu_name(),
         threads=torch.get_num_threads(),
+        vectors=torch.backends.cpu.get_cpu_capability(),
         driver=_driver(device) if on_cuda else None,
         cuda=torch.version.cuda,
         torch=torch.__version__,

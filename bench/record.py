@@ -135,6 +135,7 @@ class Sizes(Strict):
     """Of x (B, T, I), weight (T, I, O) and y (B, T, O).
 
     Of windows, k steps s steps apart: of x (B, (T - 1) s + k, I) and weight (T, k I, O).
+    Of samples that differ in length, R rows of the B T exist.
     """
 
     batch: int
@@ -143,6 +144,18 @@ class Sizes(Strict):
     out_features: int
     kernel_size: int = 1
     stride: int = 1
+    rows: int | None = None
+    """Of all samples together, where they differ in length; None: B T."""
+
+    @property
+    def padded_rows(self) -> int:
+        """Of x and y, those past a sample's length included."""
+        return self.batch * self.steps
+
+    @property
+    def real_rows(self) -> int:
+        """Those that some sample has."""
+        return self.padded_rows if self.rows is None else self.rows
 
     @property
     def in_steps(self) -> int:
@@ -156,8 +169,10 @@ class Sizes(Strict):
 
     def __str__(self) -> str:
         sizes = f"{self.batch},{self.steps},{self.in_features},{self.out_features}"
-        more = (("k", self.kernel_size), ("s", self.stride))
-        return sizes + "".join(f" {name}={size}" for name, size in more if size != 1)
+        more = [("k", self.kernel_size), ("s", self.stride)]
+        shown = [(name, size) for name, size in more if size != 1]
+        shown += [] if self.rows is None else [("R", self.rows)]
+        return sizes + "".join(f" {name}={size}" for name, size in shown)
 
 
 class Row(Strict):
@@ -230,6 +245,8 @@ class Machine(Strict):
     device_name: str
     cpu: str
     threads: int
+    vectors: str | None = None
+    """The widest instructions that torch uses of the CPU; older records do not say."""
     driver: str | None
     cuda: str | None
     torch: str
@@ -256,10 +273,12 @@ class Record(Strict):
     training: tuple[TrainingRow, ...] = ()
     windows: tuple[Row, ...] = ()
     """Of locally connected layers."""
+    ragged: tuple[Row, ...] = ()
+    """Of samples that differ in length."""
 
     def keys(self) -> Iterator[tuple[object, ...]]:
         """Of all rows."""
-        rows: tuple[Row, ...] = (*self.rows, *self.overhead, *self.windows)
+        rows: tuple[Row, ...] = (*self.rows, *self.overhead, *self.windows, *self.ragged)
         yield from (row.key for row in rows)
         yield from (row.key for row in self.training)
 

@@ -20,7 +20,7 @@ from rich.console import Console
 import per_step_dense.__main__ as command
 from bench import arguments, jobs, machine
 from bench.arguments import parse
-from bench.cases import CPU_CASES, WINDOW_CASES
+from bench.cases import CPU_CASES, WINDOW_CASES, ragged_cases_for
 from bench.jobs import Job
 from bench.machine import describe_machine, differences
 from bench.record import Ceilings, Outcome, Pass, Record, Row, Sizes, read, write
@@ -147,10 +147,12 @@ def test_everything_by_default() -> None:
     assert sections.count("rows") == 36 and sections.count("overhead") == 3
     assert sections.count("training") == 3
     assert sections.count("windows") == 12  # 6 cases, two passes, the first epilogue
+    assert sections.count("ragged") == 16  # 4 layers, two distributions, two passes
     assert len({job.key for job in everything}) == len(everything)
     selection = parse(["--device", "cpu"]).selection
     assert selection.epilogues == ((True, None), (True, "gelu"), (False, None))
     assert selection.cases == CPU_CASES and selection.window_cases == WINDOW_CASES
+    assert selection.ragged_cases == ragged_cases_for("cpu")
 
 
 def test_a_gpu_has_its_own_cases_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ KEY = ("layer", "a row", OURS, "wall")
 
 
 def record_of(*results: RivalResult, **fields: object) -> Record:
-    values: dict[str, object] = {"overhead": (), "training": (), "windows": ()}
+    values: dict[str, object] = {"overhead": (), "training": (), "windows": (), "ragged": ()}
     return cpu_record(rows=(row(results),), **values | fields)
 
 
@@ -63,7 +63,7 @@ def test_what_came_and_what_went() -> None:
 
 def test_other_sections_are_compared_too() -> None:
     sections = {pair.key[0] for pair in compare(cpu_record(), cpu_record()).pairs}
-    assert sections == {"layer", "overhead", "training", "windows"}
+    assert sections == {"layer", "overhead", "training", "windows", "ragged"}
     gone = compare(cpu_record(), cpu_record(rows=(), training=())).disappeared
     assert len(gone) == 2 * 4 + 2
 

@@ -143,8 +143,8 @@ def test_reasons_are_told_once_with_their_cases() -> None:
 
 
 def test_sections_that_are_missing_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = printed(cpu_record(rows=(), overhead=(), training=(), windows=()), capsys)
-    every = "the layer, a call's overhead, training, windows of steps"
+    shown = printed(cpu_record(rows=(), overhead=(), training=(), windows=(), ragged=()), capsys)
+    every = "the layer, a call's overhead, training, windows of steps, ragged rows"
     assert f"not measured in this record: {every}" in shown
     assert "not measured in this record: a call's overhead, training" in printed(
         cpu_record(overhead=(), training=()), capsys

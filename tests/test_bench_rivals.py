@@ -274,7 +274,7 @@ def test_sums_keep_the_size_of_their_terms() -> None:
 def test_cases_are_named_once_and_have_their_device() -> None:
     assert len(GPU_CASES) == 24 and len(CPU_CASES) == 6
     assert len(WINDOW_CASES) == 6 and all(case.has_windows for case in WINDOW_CASES)
-    assert len({case.name for case in CASES}) == len(CASES) == 29 + 6
+    assert len({case.name for case in CASES}) == len(CASES) == 29 + 6 + 2 * 8
     assert cases_for("cuda") == GPU_CASES and cases_for("cpu") == CPU_CASES
     assert len(QUICK_CASES["cuda"]) == 8 and all(case.source for case in CASES)
     sizes = ["32,10,4,8", "256,24,32,32", "256,96,64,64"]

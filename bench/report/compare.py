@@ -163,6 +163,7 @@ def _rows(record: Record) -> Iterator[tuple[str, Row]]:
     yield from (("layer", row) for row in record.rows)
     yield from (("overhead", row) for row in record.overhead)
     yield from (("windows", row) for row in record.windows)
+    yield from (("ragged", row) for row in record.ragged)
 
 
 def _computed(row: Row) -> str:

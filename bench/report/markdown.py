@@ -8,10 +8,11 @@ from typing import Final
 from .. import derived
 from ..cases import GPU_CASES, WINDOW_CASES, Case
 from ..record import Layout, Outcome, Pass, Record, Row
-from ..rivals import RIVALS, WINDOW_RIVALS, Rival
+from ..rivals import PADDED, RAGGED_RIVALS, RIVALS, WINDOW_RIVALS, Rival
 from . import text
 from .grid import Grid, escape, names, to_markdown
 from .layer import groups, headline_grid, headline_groups, rivals_of, time_matrices
+from .ragged import ratios_grid, work_grid
 from .sections import memory_grid, overhead_grid, training_grid, windows_memory_grid
 
 HEADER: Final = """\
@@ -43,6 +44,12 @@ A locally connected layer's step sees a window of k steps, s steps on from the l
 `y[b, t] = activation(x[b, t s : t s + k] @ weight[t] + bias[t])`, with k I in place of I. It has
 rivals of its own, and its memory is in bytes: where a forward's peak is below inputs, outputs and
 windows together, the windows were not copied. A backward holds their gradient.
+
+Of samples that differ in length R rows of the B T exist. Lengths are uniform from 1 to T, or
+long-tailed: log-normal, as lengths of sentences are (Williams, Biometrika 31, 1940), with a median
+of T / 8 and a sigma of 1, cut at T. They are the same for all, results are compared on the rows
+that exist, and products are counted as 2 R I O. Rivals are given rows as they take them, packed or
+padded: what packs and pads before is not timed.
 
 Clocks. CPU: `wall`, of calls one after another. CUDA: `cold`, every call on other buffers, so that
 L2 holds none of them: the headline; `warm`, always the same buffers; `graph`, replays of a CUDA
@@ -85,9 +92,13 @@ def _rivals(records: Mapping[str, Record]) -> Iterator[str]:
     yield "## Rivals"
     yield ""
     yield from to_markdown(_rivals_grid(RIVALS, layer))
+    ragged = [row for record in records.values() for row in record.ragged]
     yield "On windows of steps:"
     yield ""
     yield from to_markdown(_rivals_grid(WINDOW_RIVALS, windows))
+    yield "On samples that differ in length:"
+    yield ""
+    yield from to_markdown(_rivals_grid(RAGGED_RIVALS, ragged))
 
 
 def _rivals_grid(rivals: Sequence[Rival], measured: Sequence[Row]) -> Grid:
@@ -175,6 +186,7 @@ def _section(name: str, record: Record, pictures: str) -> Iterator[str]:
     yield from _titled("Training", _training(record))
     yield from _titled("Memory", _memory(record))
     yield from _titled("Windows of steps", _windows(record))
+    yield from _titled("Ragged rows", _ragged(record))
 
 
 def _titled(title: str, lines: Iterator[str]) -> Iterator[str]:
@@ -224,6 +236,19 @@ def _windows(record: Record) -> Iterator[str]:
         for times in time_matrices(record, rows):
             yield from _with_title(times)
         yield from _with_title(windows_memory_grid(rows))
+
+
+def _ragged(record: Record) -> Iterator[str]:
+    if record.ragged:
+        yield f"Times over that of `{PADDED}`. In proportion to the work they would be"
+        yield "as large as the rows over the padded batch's."
+        yield ""
+    for rows in groups(record.ragged).values():
+        yield f"#### Ragged: {escape(text.group(rows[0]))}"
+        yield ""
+        yield from _with_title(work_grid(rows))
+        yield from _with_title(ratios_grid(record, rows))
+        yield from _folded("every rival's time", time_matrices(record, rows))
 
 
 def _with_title(grid: Grid) -> Iterator[str]:

@@ -9,10 +9,11 @@ from typing import Final
 from .. import derived
 from ..cases import WINDOW_CASES, Case, cases_for
 from ..record import Pass, Record, Row
-from ..rivals import OURS, UNFOLDED
+from ..rivals import OURS, PADDED, UNFOLDED
 from . import text
 from .grid import Grid, names, numbers, to_markdown
 from .layer import headline_groups
+from .ragged import summary_grid
 from .sections import fastest_to_call, held, overhead_ratio
 
 PAGE: Final = "[docs/benchmarks.md](docs/benchmarks.md)"
@@ -25,6 +26,8 @@ def readme_text(records: Sequence[Record]) -> str:
     parts = [line for record in whole for line in _record(record)]
     for record in _largest(not_quick, lambda record: len(record.windows)):
         parts += _windows(record)
+    for record in _largest(not_quick, lambda record: len(record.ragged)):
+        parts += _ragged(record)
     devices = {record.machine.device for record in whole if record.rows}
     if "cpu" not in devices:
         parts += ["Speed on a CPU: not measured.", ""]
@@ -77,6 +80,20 @@ def _windows(record: Record) -> Iterator[str]:
     lines = tuple((*line, *_held(forward.get(line[0]))) for line in grid.rows)
     columns = numbers("windows", "held by ours", f"by {UNFOLDED}")
     yield from to_markdown(Grid("", (*grid.columns, *columns), lines))
+
+
+def _ragged(record: Record) -> Iterator[str]:
+    """Of samples that differ in length: the rows that exist, and the time beside padding's."""
+    panels = headline_groups(record.ragged)
+    if not panels:
+        return
+    yield from _wrapped(
+        "Samples that differ in length, packed, and padded with their lengths in any order: the "
+        f"time over that of `{PADDED}`, beside the rows that exist over those of the padded batch "
+        f"({_epilogue(panels)}; {_where(record)}):"
+    )
+    yield ""
+    yield from to_markdown(summary_grid(record, panels))
 
 
 def _held(row: Row | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..record import Record
 from . import text
 from .grid import Grid, show
 from .layer import groups, headline_grid, rivals_grid
+from .ragged import ratios_grid, work_grid
 from .sections import memory_grid, overhead_grid, training_grid, windows_memory_grid
 
 
@@ -28,6 +29,7 @@ def print_record(record: Record, console: Console, with_all_rivals: bool = False
             ("a call's overhead", record.overhead),
             ("training", record.training),
             ("windows of steps", record.windows),
+            ("ragged rows", record.ragged),
         )
         if not rows
     ]
@@ -52,5 +54,10 @@ def grids(record: Record, with_all_rivals: bool) -> Iterator[Grid]:
     for rows in groups(record.windows).values():
         yield headline_grid(record, rows, WINDOW_CASES)
         yield windows_memory_grid(rows)
+        if with_all_rivals:
+            yield from (rivals_grid(record, row) for row in rows)
+    for rows in groups(record.ragged).values():
+        yield work_grid(rows)
+        yield ratios_grid(record, rows)
         if with_all_rivals:
             yield from (rivals_grid(record, row) for row in rows)

@@ -83,12 +83,13 @@ def machine_lines(record: Record) -> list[tuple[str, str]]:
         for copy in ceilings.copies
     ]
     products = [f"{name} {number(tflops)}" for name, tflops in ceilings.tflops.items()]
+    cpu = (machine.cpu, count(machine.threads, "thread"), machine.vectors)
     launch = f"{number(ceilings.launch_us)} us"
     if ceilings.graph_launch_us is not None:
         launch += f", in a CUDA graph {number(ceilings.graph_launch_us)} us"
     lines = [
         ("device", machine.device_name),
-        ("CPU", f"{machine.cpu}, {count(machine.threads, 'thread')}"),
+        ("CPU", ", ".join(filter(None, cpu))),
         ("torch", f"{machine.torch}, Python {machine.python}"),
         ("per_step_dense", f"{machine.per_step_dense}, commit {_commit(record)}"),
         ("date", machine.date),

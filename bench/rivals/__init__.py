@@ -1,6 +1,7 @@
 """Every rival, in the order of the tables; this package first.
 
-``RIVALS`` compute the layer, ``WINDOW_RIVALS`` the locally connected one.
+``RIVALS`` compute the layer, ``WINDOW_RIVALS`` the locally connected one, ``RAGGED_RIVALS`` the
+layer of samples that differ in length.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .guests import EinsumDense, JaxEinsum, LocallyConnected1D
 from .layers import GroupedConv, LoopOfLinear
 from .ours import OURS, Op, PerStepDense
 from .products import Baddbmm, BmmOut, Einsum, GroupedMm, Matmul, VmapLinear
+from .ragged import ANY_ORDER, PADDED, RAGGED_RIVALS
 from .unreachable import CublasLt
 from .windows import UNFOLDED, WINDOW_RIVALS
 
@@ -34,4 +36,15 @@ RIVALS: Final[tuple[Rival, ...]] = (
     JaxEinsum(),
 )
 
-__all__ = ["OURS", "RIVALS", "UNFOLDED", "WINDOW_RIVALS", "Compiled", "Op", "Rival"]
+__all__ = [
+    "ANY_ORDER",
+    "OURS",
+    "PADDED",
+    "RAGGED_RIVALS",
+    "RIVALS",
+    "UNFOLDED",
+    "WINDOW_RIVALS",
+    "Compiled",
+    "Op",
+    "Rival",
+]

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from per_step_dense._types import Activation
 
-from ..contestant import Contestant, TorchContestant
+from ..contestant import Contestant, Results, TorchContestant
 from ..record import Clock
 from ..timing import Stopwatch
 from ..workload import Inputs, Workload
@@ -72,6 +72,10 @@ class TorchRival(Rival):
         tensors = (inputs.x, inputs.weight, inputs.bias)
         return tuple(tensor.detach() for tensor in tensors if tensor is not None)
 
+    def dy(self, inputs: Inputs, workload: Workload) -> Tensor:
+        """The gradient of the result, as the result lies."""
+        return inputs.dy
+
     def leaves(self, arguments: tuple[object, ...]) -> tuple[Tensor, ...]:
         """What gradients are taken of: the input first."""
         return tuple(argument for argument in arguments if isinstance(argument, Tensor))
@@ -80,6 +84,10 @@ class TorchRival(Rival):
         """The gradients of the leaves, in the layouts of x, weight and bias."""
         dx, dweight, *dbias = gradients
         return dx, dweight, dbias[0] if dbias else None
+
+    def results(self, y: Tensor, gradients: Sequence[Tensor], workload: Workload) -> Results:
+        """Of the layer, from its own; no gradients where none are computed."""
+        return Results(y, *self.restore(gradients)) if gradients else Results(y)
 
     def enter(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..contestant import Results
 from ..workload import Inputs, Workload
 from .base import Function, Gradients, TorchRival
 
@@ -42,8 +43,14 @@ class Compiled(TorchRival):
     def arguments(self, inputs: Inputs, workload: Workload) -> tuple[object, ...]:
         return self._rival.arguments(inputs, workload)
 
+    def dy(self, inputs: Inputs, workload: Workload) -> Tensor:
+        return self._rival.dy(inputs, workload)
+
     def leaves(self, arguments: tuple[object, ...]) -> tuple[Tensor, ...]:
         return self._rival.leaves(arguments)
 
     def restore(self, gradients: Sequence[Tensor]) -> Gradients:
         return self._rival.restore(gradients)
+
+    def results(self, y: Tensor, gradients: Sequence[Tensor], workload: Workload) -> Results:
+        return self._rival.results(y, gradients, workload)
