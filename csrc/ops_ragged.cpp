@@ -1,5 +1,6 @@
-// Ragged batches on the CPU, and on every backend that has no implementation of its own: the kernels
-// in csrc/cpu/ for what they serve, else ATen's products; either without arithmetic on padding.
+// Ragged batches on the CPU, and on every backend that has no implementation of its own: the
+// kernels in csrc/cpu/ for what they serve, else ATen's products; either without arithmetic on
+// padding.
 #include "ops_ragged.h"
 
 #include <torch/library.h>

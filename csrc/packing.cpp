@@ -97,8 +97,8 @@ Tensor Packing::unpack(const Tensor& packed) const {
       const int64_t length = packed_rows_.lengths[b];
       char* const to = first + b * t_ * row_bytes;
       for (int64_t t = 0; t < length; ++t) {
-        std::memcpy(to + t * row_bytes,
-                    from + (packed_rows_.begin[t] + place_[b]) * row_bytes, row_bytes);
+        std::memcpy(to + t * row_bytes, from + (packed_rows_.begin[t] + place_[b]) * row_bytes,
+                    row_bytes);
       }
       std::memset(to + length * row_bytes, 0, (t_ - length) * row_bytes);
     }

@@ -18,7 +18,7 @@ class Packing {
   RaggedRows packed_rows_;
   int64_t b_, t_;
   std::vector<int64_t> place_;  // (B) of a sample among those of each step, the longest first
-  at::Tensor index_;            // (R) of the packed rows among the (B T) of the samples; not on a CPU
+  at::Tensor index_;  // (R) of the packed rows among the (B T) of the samples; not on a CPU
 };
 
 }  // namespace per_step_dense

@@ -81,7 +81,8 @@ Tensor new_ragged_rows(const RaggedRows& rows, const Tensor& like, int64_t colum
   if (!like.is_cpu()) return at::zeros(sizes, like.options());
   const Tensor padded = at::empty(sizes, like.options());
   if (padded.numel() == 0) return padded;
-  const int64_t row_bytes = columns * padded.element_size(), sample_bytes = like.size(1) * row_bytes;
+  const int64_t row_bytes = columns * padded.element_size(),
+                sample_bytes = like.size(1) * row_bytes;
   auto* const data = static_cast<char*>(padded.mutable_data_ptr());
   cpu::run_in_parallel(like.size(0), [&](int64_t b, int64_t end) {
     for (; b < end; ++b) {

@@ -29,8 +29,8 @@ struct RaggedRows {
 // Of values that are checked here, for `t` steps; `rows` is packed, (R, F), or padded, (B, T, F).
 RaggedRows ragged_rows(const at::Tensor& sizes, const at::Tensor& rows, int64_t t);
 
-// For a result with these rows, of the sizes of `like` but the last: padding is zero, all else is yet
-// to be written.
+// For a result with these rows, of the sizes of `like` but the last: padding is zero, all else is
+// yet to be written.
 at::Tensor new_ragged_rows(const RaggedRows& rows, const at::Tensor& like, int64_t columns);
 
 }  // namespace per_step_dense

@@ -37,7 +37,7 @@ def test_examples_print_what_their_comments_say(
 def test_every_surface_has_a_page_with_examples() -> None:
     found = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
     surfaces = ["module", "compile", "export", "autocast", "func", "graphs", "streaming", "kernels"]
-    surfaces += ["distributed", "locally_connected", "convert"]
+    surfaces += ["distributed", "locally_connected", "ragged", "convert"]
     guides = {f"guide/{name}" for name in surfaces}
     assert found >= {"index", "install", "migration", "migration_keras", *guides}
 

@@ -136,6 +136,21 @@ def test_the_function_compiles_with_lengths() -> None:
         assert_same(compiled(x, torch.tensor(lengths)), expected)
 
 
+def test_the_function_compiles_with_packed_sequences() -> None:
+    layer = psd.PerStepDense(T, I, O, activation="relu").double()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for lengths in (LENGTHS, (5, 3, 3, 1)):
+        x = cases.New(torch.float64, "cpu")(len(lengths), T, I)
+        sequence = packed(x, lengths)
+        rows = sequence.data.requires_grad_()
+        y, expected = compiled(sequence), layer(sequence)
+        assert_same(tuple(y), tuple(expected))
+        of_samples = sample_by_sample(x, layer.weight, layer.bias, lengths, "relu")
+        assert_same(unpacked(y, T), of_samples)
+        gradients = [torch.autograd.grad(z.data.sum(), (rows, layer.weight)) for z in (y, expected)]
+        assert_same(*gradients)
+
+
 @each_layer
 def test_shapes_without_data_also_where_sizes_are_on_another_device(layer) -> None:
     with FakeTensorMode():

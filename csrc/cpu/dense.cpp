@@ -179,7 +179,8 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   run_in_parallel(divide_up(size, kElementsATask), [=](int64_t begin, int64_t end) {
     const int64_t first = begin * kElementsATask,
                   count = std::min(end * kElementsATask, size) - first;
-    kernels_or_null()->activation_backward(parsed, count, gradient + first, kept + first, to + first);
+    kernels_or_null()->activation_backward(parsed, count, gradient + first, kept + first,
+                                           to + first);
   });
   return dz;
 }

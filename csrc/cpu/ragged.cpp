@@ -63,7 +63,8 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x, const Tensor& weight,
                                    const std::optional<Tensor>& bias, const RaggedRows& rows,
                                    Activation activation, bool wants_z) {
   const int64_t o = weight.size(2);
-  const Tensor y = new_ragged_rows(rows, x, o), z = wants_z ? new_ragged_rows(rows, x, o) : Tensor();
+  const Tensor y = new_ragged_rows(rows, x, o),
+               z = wants_z ? new_ragged_rows(rows, x, o) : Tensor();
   if (y.numel() == 0) return {y, z};
   std::vector<Products> all;
   for (int64_t t = 0; t < steps_of(rows); ++t) {

@@ -1,12 +1,12 @@
-// Ragged batches in float32, on a CPU that there are kernels for; ops_ragged.cpp asks serves() first.
+// Ragged batches in float32, on a CPU that there are kernels for; ops_ragged.cpp asks serves()
+// first.
 #pragma once
-
-#include "ragged_rows.h"
 
 #include <optional>
 #include <tuple>
 
 #include "activation.h"
+#include "ragged_rows.h"
 
 namespace per_step_dense::cpu::ragged {
 

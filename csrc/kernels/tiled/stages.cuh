@@ -17,10 +17,10 @@ __device__ __forceinline__ void for_each_stage(const TiledGemm& tiled, const Coo
                                                Stage (&stages)[Config::kStages],
                                                Consume&& consume) {
   const int columns = int(min(tiled.gemm.n - at.n0, int64_t{Config::kBlockN}));
-  OperandCopy<Config, decltype(Stage::a)> copy_a(tiled.gemm.a, tiled.access_a, at.t, at.m0,
-                                                 at.rows, at.first_k);
-  OperandCopy<Config, decltype(Stage::b)> copy_b(tiled.gemm.b, tiled.access_b, at.t, at.n0,
-                                                 columns, at.first_k);
+  OperandCopy<Config, decltype(Stage::a)> copy_a(tiled.gemm.a, tiled.access_a, at.t, at.m0, at.rows,
+                                                 at.first_k);
+  OperandCopy<Config, decltype(Stage::b)> copy_b(tiled.gemm.b, tiled.access_b, at.t, at.n0, columns,
+                                                 at.first_k);
   int64_t k_left = at.terms;  // to be consumed
   const auto copy = [&](int stage, int tiles_ahead) {
     const int64_t k_to_copy = k_left - tiles_ahead * Config::kBlockK;
