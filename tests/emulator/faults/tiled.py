@@ -18,7 +18,7 @@ PIPELINE_FAULTS: dict[str, Fault] = {
         "forward of vectors", STAGES, SYNC, "", 1
     ),
     "no barrier between the main loop and what reuses its memory": fault(
-        "backward", STAGES, SYNC, "", 2
+        "sm80 forward", STAGES, SYNC, "", 2
     ),
     "the copies of a tile are not waited for": fault(
         "forward of vectors", STAGES, "ptx::cp_async_wait_group<Config::kStages - 2>();", ""
