@@ -76,8 +76,7 @@ def check_are_alike(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
 
 def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
     """Raises ValueError unless x is (*, T, I), weight (T, I, O) and bias (T, O)."""
-    if x.dim() < 2:
-        raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
+    check_has_steps(x)
     steps, in_features = x.shape[-2:]
     if weight.dim() != 3:
         raise ValueError(f"per_step_dense: weight must be (T, I, O), 3-D; got {_shape(weight)}")
@@ -123,8 +122,9 @@ def check_lengths_fit(lengths: object, x: torch.Tensor) -> None:
         raise TypeError(
             f"per_step_dense: lengths must be a torch.Tensor; got {type(lengths).__name__}"
         )
-    _check_are_sizes("lengths", lengths)
-    if x.dim() >= 2 and lengths.shape != x.shape[:-2]:
+    check_has_steps(x)
+    _check_are_sizes("lengths", lengths, x)
+    if lengths.shape != x.shape[:-2]:
         raise ValueError(
             "per_step_dense: lengths must have the shape of x without (T, I), "
             f"{tuple(x.shape[:-2])}; got {_shape(lengths)}"
@@ -152,9 +152,9 @@ def check_lengths(lengths: torch.Tensor, x: torch.Tensor) -> None:
             )
 
 
-def check_batch_sizes(batch_sizes: torch.Tensor, rows: int, steps: int) -> None:
-    """Raises TypeError or ValueError unless they are those of so many rows in at most T steps."""
-    _check_are_sizes("batch_sizes", batch_sizes)
+def check_batch_sizes(batch_sizes: torch.Tensor, rows: torch.Tensor, steps: int) -> None:
+    """Raises TypeError or ValueError unless they are those of the rows in at most T steps."""
+    _check_are_sizes("batch_sizes", batch_sizes, rows)
     if len(batch_sizes) > steps:
         raise ValueError(
             f"per_step_dense: x must have at most T = {steps} steps, as weight has; "
@@ -165,17 +165,17 @@ def check_batch_sizes(batch_sizes: torch.Tensor, rows: int, steps: int) -> None:
             raise ValueError(
                 f"per_step_dense: batch_sizes must not be negative; got {size} at step {step}"
             )
-    if int(batch_sizes.sum()) != rows:
+    if int(batch_sizes.sum()) != len(rows):
         raise ValueError(
-            f"per_step_dense: batch_sizes must add up to the {rows} rows of the packed sequence; "
-            f"got a sum of {int(batch_sizes.sum())}"
+            f"per_step_dense: batch_sizes must add up to the {len(rows)} rows of the packed "
+            f"sequence; got a sum of {int(batch_sizes.sum())}"
         )
 
 
-def _check_are_sizes(name: str, sizes: torch.Tensor) -> None:
+def _check_are_sizes(name: str, sizes: torch.Tensor, rows: torch.Tensor) -> None:
     if sizes.dtype != torch.int64:
         raise TypeError(f"per_step_dense: {name} must be int64; got {_dtype_name(sizes.dtype)}")
-    if sizes.device.type not in ("cpu", "meta"):
+    if sizes.device.type != "cpu" and not (sizes.is_meta and rows.is_meta):
         raise ValueError(f"per_step_dense: {name} must be on the CPU; got {sizes.device}")
 
 
@@ -185,6 +185,12 @@ def check_is_no_dtensor(name: str, value: object) -> None:
         raise ValueError(
             f"per_step_dense: {name} must be no DTensor where samples differ in length; got one"
         )
+
+
+def check_has_steps(x: torch.Tensor) -> None:
+    """Raises ValueError unless x is (*, T, I)."""
+    if x.dim() < 2:
+        raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
 
 
 def check_is_bool(name: str, value: object) -> None:

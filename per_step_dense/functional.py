@@ -105,6 +105,8 @@ def per_step_dense(
     if type(x) is not Tensor:  # spares a tiny call what follows
         if isinstance(x, PackedSequence):
             check_has_no_lengths(lengths)
+            if not _ops.has_cuda_kernels and x.is_cuda:
+                _warn_that_cuda_runs_without_kernels()
             return _ragged.of_packed(x, weight, bias, activation, in_force.name)
         if lengths is None and is_dtensor(x):
             return _on_dtensors(x, weight, bias, activation)

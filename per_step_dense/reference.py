@@ -107,7 +107,7 @@ def _preactivation_of_packed(
     rows: Tensor, weight: Tensor, bias: Tensor | None, batch_sizes: Tensor
 ) -> Tensor:
     check_is_ragged(rows, weight, bias)
-    check_batch_sizes(batch_sizes, len(rows), len(weight))
+    check_batch_sizes(batch_sizes, rows, len(weight))
     steps = rows.split(batch_sizes.tolist())
     z = [own @ weight[t] for t, own in enumerate(steps)]
     if bias is not None:

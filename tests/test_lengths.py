@@ -204,6 +204,12 @@ def test_lengths_out_of_range_are_refused(layer) -> None:
     assert refusal(ValueError, torch.tensor([5, 0, -1]), layer) == text + "-1 of sample 2"
 
 
+@each_layer
+def test_lengths_without_values_are_refused(layer) -> None:
+    text = refusal(ValueError, torch.ones(3, dtype=torch.int64, device="meta"), layer)
+    assert text == "per_step_dense: lengths must be on the CPU; got meta"
+
+
 def test_lengths_on_another_device_are_refused(gpu: torch.device) -> None:
     for layer in LAYERS.values():
         text = refusal(ValueError, torch.tensor([1, 2, 3], device=gpu), layer)
@@ -224,7 +230,9 @@ def test_other_arguments_are_refused_as_ever(grad: bool) -> None:
     text = "per_step_dense: bias must be (T, O) = (5, 9); got (9,)"
     assert refusal(ValueError, lengths, bias=torch.randn(O)) == text
     text = "per_step_dense: x must be (*, T, I), at least 2-D; got (7,)"
-    assert refusal(ValueError, lengths, x=torch.randn(I), layer=LAYERS["reference"]) == text
+    assert all(
+        refusal(ValueError, lengths, layer, x=torch.randn(I)) == text for layer in LAYERS.values()
+    )
     assert refusal(TypeError, lengths, x=[1.0]).endswith("x must be a torch.Tensor; got list")
     text = "per_step_dense: activation must be None or one of relu, gelu, gelu_tanh, silu, tanh, "
     assert refusal(ValueError, lengths, activation="selu").startswith(text)
