@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import truth
+from tolerance import assert_as_close_as_torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -74,3 +75,20 @@ def torchs_own(
     mask = has_step.unsqueeze(2).to(x.device)
     x = torch.where(mask, x, 0)
     return torch.where(mask, reference.per_step_dense(x, weight, bias, activation=activation), 0)
+
+
+def assert_values_and_gradients(
+    y: Tensor, args: list[Tensor], lengths: tuple[int, ...], activation: str | None
+) -> None:
+    """Of y, (B, T, O), and of the arguments (x, weight, bias) that it was computed from."""
+    exact_args = [truth.in_fp64(tensor) for tensor in args]
+    exact = sample_by_sample(*exact_args, lengths, activation)
+    torchs = torchs_own(*args, lengths, activation)
+    assert_as_close_as_torch(y, torchs, exact)
+    dy = torch.randn_like(exact)
+    results = [
+        torch.autograd.grad(own, of, dy.to(own.dtype))
+        for own, of in ((y, args), (torchs, args), (exact, exact_args))
+    ]
+    for gradients in zip(*results, strict=True):
+        assert_as_close_as_torch(*gradients)

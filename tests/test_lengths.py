@@ -6,9 +6,8 @@ import cases
 import pytest
 import torch
 import truth
-from ragged import LENGTHS, padded, sample_by_sample, torchs_own
+from ragged import LENGTHS, assert_values_and_gradients, padded, sample_by_sample
 from rows_computed import rows_in_products
-from tolerance import assert_as_close_as_torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -39,19 +38,8 @@ def test_values_and_gradients(
 ) -> None:
     args = arguments(lengths, dtype, device)
     y = layer(*args, activation=activation, lengths=torch.tensor(lengths, dtype=torch.int64))
-    exact_args = [truth.in_fp64(tensor) for tensor in args]
-    exact = sample_by_sample(*exact_args, lengths, activation)
-    torchs = torchs_own(*args, lengths, activation)
-    assert y.shape == exact.shape and y.is_contiguous()
-    assert_as_close_as_torch(y, torchs, exact)
-
-    dy = torch.randn_like(exact)
-    results = [
-        torch.autograd.grad(own, of, dy.to(own.dtype))
-        for own, of in ((y, args), (torchs, args), (exact, exact_args))
-    ]
-    for gradients in zip(*results, strict=True):
-        assert_as_close_as_torch(*gradients)
+    assert y.is_contiguous()
+    assert_values_and_gradients(y, args, lengths, activation)
 
 
 @each_layer

@@ -8,9 +8,8 @@ import cases
 import pytest
 import torch
 import truth
-from ragged import PACKABLE, packed, sample_by_sample, torchs_own, unpacked
+from ragged import PACKABLE, assert_values_and_gradients, packed, sample_by_sample, unpacked
 from rows_computed import rows_in_products
-from tolerance import assert_as_close_as_torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -42,20 +41,8 @@ def test_values_and_gradients(
     args = arguments(lengths, dtype, device)
     sequence = packed(args[0], lengths)
     result = layer(sequence, *args[1:], activation=activation)
-    exact_args = [truth.in_fp64(tensor) for tensor in args]
-    exact = sample_by_sample(*exact_args, lengths, activation)
-    torchs = torchs_own(*args, lengths, activation)
-    y = unpacked(result, T)
     assert result.data.is_contiguous()
-    assert_as_close_as_torch(y, torchs, exact)
-
-    dy = torch.randn_like(exact)
-    results = [
-        torch.autograd.grad(own, of, dy.to(own.dtype))
-        for own, of in ((y, args), (torchs, args), (exact, exact_args))
-    ]
-    for gradients in zip(*results, strict=True):
-        assert_as_close_as_torch(*gradients)
+    assert_values_and_gradients(unpacked(result, T), args, lengths, activation)
 
 
 @each_batch
