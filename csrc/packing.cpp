@@ -2,7 +2,6 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/repeat_interleave.h>
 #include <ATen/ops/zeros.h>
 
@@ -70,7 +69,7 @@ Tensor Packing::pack(const Tensor& padded) const {
   const int64_t element_bytes = packed.element_size(), row_bytes = columns * element_bytes;
   const char* const from = bytes_of(rows);
   char* const to = mutable_bytes_of(packed);
-  cpu::run_in_parallel(b_, [&](int64_t b, int64_t end) {
+  cpu::move_in_parallel(b_, packed_rows_.total * row_bytes, [&](int64_t b, int64_t end) {
     for (; b < end; ++b) {
       for (int64_t t = 0; t < packed_rows_.lengths[b]; ++t) {
         std::memcpy(to + (packed_rows_.begin[t] + place_[b]) * row_bytes,
@@ -92,7 +91,7 @@ Tensor Packing::unpack(const Tensor& packed) const {
   const int64_t row_bytes = columns * packed.element_size();
   const char* const from = bytes_of(packed);
   char* const first = mutable_bytes_of(padded);
-  cpu::run_in_parallel(b_, [&](int64_t b, int64_t end) {
+  cpu::move_in_parallel(b_, b_ * t_ * row_bytes, [&](int64_t b, int64_t end) {
     for (; b < end; ++b) {
       const int64_t length = packed_rows_.lengths[b];
       char* const to = first + b * t_ * row_bytes;

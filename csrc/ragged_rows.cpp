@@ -84,7 +84,8 @@ Tensor new_ragged_rows(const RaggedRows& rows, const Tensor& like, int64_t colum
   const int64_t row_bytes = columns * padded.element_size(),
                 sample_bytes = like.size(1) * row_bytes;
   auto* const data = static_cast<char*>(padded.mutable_data_ptr());
-  cpu::run_in_parallel(like.size(0), [&](int64_t b, int64_t end) {
+  const int64_t samples = like.size(0);
+  cpu::move_in_parallel(samples, samples * sample_bytes, [&](int64_t b, int64_t end) {
     for (; b < end; ++b) {
       const int64_t own_bytes = rows.lengths[b] * row_bytes;
       std::memset(data + b * sample_bytes + own_bytes, 0, size_t(sample_bytes - own_bytes));

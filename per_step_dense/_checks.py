@@ -77,23 +77,13 @@ def check_are_alike(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
 def check_shapes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
     """Raises ValueError unless x is (*, T, I), weight (T, I, O) and bias (T, O)."""
     check_has_steps(x)
-    steps, in_features = x.shape[-2:]
-    if weight.dim() != 3:
-        raise ValueError(f"per_step_dense: weight must be (T, I, O), 3-D; got {_shape(weight)}")
-    if weight.size(0) != steps:
-        raise ValueError(
-            f"per_step_dense: weight must be (T, I, O) with T = x.size(-2) = {steps}; "
-            f"got {_shape(weight)}"
-        )
-    if weight.size(1) != in_features:
-        raise ValueError(
-            f"per_step_dense: weight must be (T, I, O) with I = x.size(-1) = {in_features}; "
-            f"got {_shape(weight)}"
-        )
-    if bias is not None and bias.shape != (steps, weight.size(2)):
-        raise ValueError(
-            f"per_step_dense: bias must be (T, O) = ({steps}, {weight.size(2)}); got {_shape(bias)}"
-        )
+    _check_parameters(weight, bias, x.size(-2), x.size(-1))
+
+
+def check_has_steps(x: torch.Tensor) -> None:
+    """Raises ValueError unless x is (*, T, I)."""
+    if x.dim() < 2:
+        raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
 
 
 def check_is_ragged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -103,9 +93,28 @@ def check_is_ragged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
             "per_step_dense: x must be (R, I) with batch_sizes, or (B, T, I) with lengths; "
             f"got {_shape(x)}"
         )
-    # Of packed rows each is at some step.
-    any_step = x.unsqueeze(0) if x.dim() == 3 else x.unsqueeze(1).expand(-1, *weight.shape[:1], -1)
-    check_shapes(any_step, weight, bias)
+    _check_parameters(weight, bias, x.size(1) if x.dim() == 3 else None, x.size(-1))
+
+
+def _check_parameters(
+    weight: torch.Tensor, bias: torch.Tensor | None, steps: int | None, in_features: int
+) -> None:
+    """Of packed rows, ``steps`` is None: any number will do."""
+    if weight.dim() != 3:
+        raise ValueError(f"per_step_dense: weight must be (T, I, O), 3-D; got {_shape(weight)}")
+    if steps is not None and weight.size(0) != steps:
+        raise ValueError(
+            f"per_step_dense: weight must be (T, I, O) with T = x.size(-2) = {steps}; "
+            f"got {_shape(weight)}"
+        )
+    if weight.size(1) != in_features:
+        raise ValueError(
+            f"per_step_dense: weight must be (T, I, O) with I = x.size(-1) = {in_features}; "
+            f"got {_shape(weight)}"
+        )
+    expected = (weight.size(0), weight.size(2))
+    if bias is not None and bias.shape != expected:
+        raise ValueError(f"per_step_dense: bias must be (T, O) = {expected}; got {_shape(bias)}")
 
 
 def check_is_packed(data: object) -> None:
@@ -185,12 +194,6 @@ def check_is_no_dtensor(name: str, value: object) -> None:
         raise ValueError(
             f"per_step_dense: {name} must be no DTensor where samples differ in length; got one"
         )
-
-
-def check_has_steps(x: torch.Tensor) -> None:
-    """Raises ValueError unless x is (*, T, I)."""
-    if x.dim() < 2:
-        raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
 
 
 def check_is_bool(name: str, value: object) -> None:

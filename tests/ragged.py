@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import cases
+import pytest
 import torch
 import truth
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from per_step_dense import reference
+import per_step_dense as psd
+
+T, I, O = 5, 7, 9  # noqa: E741
+LAYERS = {"function": psd.per_step_dense, "reference": psd.reference.per_step_dense}
+
+each_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+each_dtype = pytest.mark.parametrize("dtype", cases.DTYPES, ids=cases.dtype_id)
 
 LENGTHS = {
     "sorted": (5, 5, 4, 2, 1),
@@ -74,7 +82,8 @@ def torchs_own(
     has_step = torch.arange(x.size(1)) < torch.tensor(lengths).reshape(-1, 1)
     mask = has_step.unsqueeze(2).to(x.device)
     x = torch.where(mask, x, 0)
-    return torch.where(mask, reference.per_step_dense(x, weight, bias, activation=activation), 0)
+    y = psd.reference.per_step_dense(x, weight, bias, activation=activation)
+    return torch.where(mask, y, 0)
 
 
 def assert_values_and_gradients(

@@ -6,19 +6,25 @@ import cases
 import pytest
 import torch
 import truth
-from ragged import LENGTHS, assert_values_and_gradients, padded, sample_by_sample
+from ragged import (
+    LAYERS,
+    LENGTHS,
+    I,
+    O,
+    T,
+    assert_values_and_gradients,
+    each_dtype,
+    each_layer,
+    padded,
+    sample_by_sample,
+)
 from rows_computed import rows_in_products
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import per_step_dense as psd
 
-T, I, O = 5, 7, 9  # noqa: E741
-LAYERS = {"function": psd.per_step_dense, "reference": psd.reference.per_step_dense}
-
-each_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 each_batch = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-each_dtype = pytest.mark.parametrize("dtype", cases.DTYPES, ids=cases.dtype_id)
 
 
 def arguments(

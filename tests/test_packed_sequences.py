@@ -8,7 +8,18 @@ import cases
 import pytest
 import torch
 import truth
-from ragged import PACKABLE, assert_values_and_gradients, packed, sample_by_sample, unpacked
+from ragged import (
+    PACKABLE,
+    I,
+    O,
+    T,
+    assert_values_and_gradients,
+    each_dtype,
+    each_layer,
+    packed,
+    sample_by_sample,
+    unpacked,
+)
 from rows_computed import rows_in_products
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
@@ -16,12 +27,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import per_step_dense as psd
 
-T, I, O = 5, 7, 9  # noqa: E741
-LAYERS = {"function": psd.per_step_dense, "reference": psd.reference.per_step_dense}
-
-each_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 each_batch = pytest.mark.parametrize("lengths", PACKABLE.values(), ids=PACKABLE)
-each_dtype = pytest.mark.parametrize("dtype", cases.DTYPES, ids=cases.dtype_id)
 
 
 def arguments(
@@ -223,6 +229,18 @@ def test_a_sequence_whose_sizes_are_wrong_is_refused(layer) -> None:
     assert text == "per_step_dense: batch_sizes must not be negative; got -2 at step 1"
     text = refusal(TypeError, layer, PackedSequence(rows, torch.tensor([4.0, 3.0])), weight, bias)
     assert text == "per_step_dense: batch_sizes must be int64; got float32"
+
+
+@each_layer
+def test_wrong_parameters_are_refused_as_ever(layer) -> None:
+    x, weight, bias = arguments((5, 2), torch.float32)
+    sequence = packed(x, (5, 2))
+    for wrong in (weight[0, 0, 0], weight[0], weight[None]):
+        text = refusal(ValueError, layer, sequence, wrong, bias)
+        shape = tuple(wrong.shape)
+        assert text == f"per_step_dense: weight must be (T, I, O), 3-D; got {shape}"
+    text = refusal(ValueError, layer, sequence, weight, bias[:4])
+    assert text == "per_step_dense: bias must be (T, O) = (5, 9); got (4, 9)"
 
 
 @each_layer

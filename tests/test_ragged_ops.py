@@ -5,7 +5,7 @@ from __future__ import annotations
 import cases
 import pytest
 import torch
-from ragged import packed, padded, sample_by_sample, unpacked
+from ragged import I, O, T, packed, padded, sample_by_sample, unpacked
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.library import opcheck
@@ -15,7 +15,6 @@ from transforms import assert_same
 
 import per_step_dense as psd
 
-T, I, O = 5, 7, 9  # noqa: E741
 LENGTHS = (2, 5, 4)
 OPS = torch.ops.per_step_dense
 

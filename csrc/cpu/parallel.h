@@ -28,4 +28,11 @@ void run_in_parallel(int64_t tasks, const Function& function) {
       /*grain_size=*/1);
 }
 
+// The same of tasks that move so many bytes in all: few are not worth waking a thread for.
+template <class Function>
+void move_in_parallel(int64_t tasks, int64_t bytes, const Function& function) {
+  constexpr int64_t kLeastBytesToShare = 1 << 17;
+  bytes < kLeastBytesToShare ? function(0, tasks) : run_in_parallel(tasks, function);
+}
+
 }  // namespace per_step_dense::cpu
