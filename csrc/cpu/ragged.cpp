@@ -11,9 +11,9 @@ namespace {
 
 using at::Tensor;
 
-// Where torch has longer vectors its products are left to it, unless they are so small that calling
-// them is a good part of their time: 3 to 4 us each, measured (AMD EPYC).
-constexpr int64_t kSmallProduct = 1 << 19;  // multiply-adds
+// Where torch has longer vectors, products larger than those that have been measured are left to it.
+// Up to there it is slower (AMD EPYC with AVX-512): each costs a call, and all threads share one.
+constexpr int64_t kLargeProduct = 1 << 22;  // multiply-adds
 
 // A step's rows, and how far it is to the next row and column.
 template <class Element>
@@ -56,7 +56,7 @@ bool serves(const Tensor& tensor, const RaggedRows& rows, int64_t in_features,
             int64_t out_features) {
   if (tensor.scalar_type() != at::kFloat || !tensor.is_cpu() || !kernels_or_null()) return false;
   const int64_t steps = std::max<int64_t>(steps_of(rows), 1);
-  return has_torchs_vectors() || rows.total / steps * in_features * out_features < kSmallProduct;
+  return has_torchs_vectors() || rows.total / steps * in_features * out_features < kLargeProduct;
 }
 
 std::tuple<Tensor, Tensor> forward(const Tensor& x, const Tensor& weight,
