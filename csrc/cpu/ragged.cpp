@@ -11,8 +11,9 @@ namespace {
 
 using at::Tensor;
 
-// Where torch has longer vectors, products larger than those that have been measured are left to it.
-// Up to there it is slower (AMD EPYC with AVX-512): each costs a call, and all threads share one.
+// Where torch has longer vectors, products larger than those that have been measured are left to
+// it. Up to there it is slower (AMD EPYC with AVX-512): each costs a call, and all threads share
+// one.
 constexpr int64_t kLargeProduct = 1 << 22;  // multiply-adds
 
 // A step's rows, and how far it is to the next row and column.
