@@ -6,6 +6,7 @@ pages that they touch. Values are small integers, whose sums are exact in every 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import emulator
@@ -75,12 +76,14 @@ def test_strides_beyond_32_bits(kernel: Kernel, dims: str) -> None:
     of_x, of_weight, of_dz = FAR_DIMS[dims]
     x, dz = far(kernel, b, t, i, dims=of_x), far(kernel, b, t, o, dims=of_dz)
     weight, bias = far(kernel, t, i, o, dims=of_weight), far(kernel, t, o, dims=(0,))
-    y, z = kernel.forward(x, weight, bias, want_z=True, outputs="far")
-    assert y.stride(0) > 2**31 and (b - 1) * y.stride(0) > 2**33
-    for result in (y, z):
-        assert_forward(result, x, weight, bias)
-    gradients = kernel.backward(dz, x, weight, mask_of(kernel), outputs="far")
-    assert_gradients(gradients, dz, x, weight)
+    for splits in [(1, 1), (2, 2)] if dims == "batch" else [(1, 1)]:
+        options = {"outputs": "far", "splits": splits}
+        y, z = kernel.forward(x, weight, bias, want_z=True, **options)
+        assert y.stride(0) > 2**31 and (b - 1) * y.stride(0) > 2**33
+        for result in (y, z):
+            assert_forward(result, x, weight, bias)
+        gradients = kernel.backward(dz, x, weight, mask_of(kernel), **options)
+        assert_gradients(gradients, dz, x, weight)
 
 
 # Tensors of billions of elements, of which a few blocks run
@@ -221,3 +224,99 @@ def test_more_tiles_than_a_grid_has_blocks(
     last = 9 if run is forward else 19
     assert_blocks_are_exact(kernel, MANY_TILES, run, lambda count: (0, last))
     assert emulator.default_library().plan.blocks == 2**31 - 1
+
+
+def test_all_of_more_steps_than_grid_y_has_blocks() -> None:
+    """Every element of 70,000 steps; those of every tile are among the billions above."""
+    kernel = next(kernel for kernel in IN_16_BITS if kernel.family == "tiny")
+    b, t, i, o = 1, 70_000, 4, 8
+    x, weight, bias, dz = (
+        units(*shape).to(kernel.dtype) for shape in ((b, t, i), (t, i, o), (t, o), (b, t, o))
+    )
+    y, _ = kernel.forward(x, weight, bias)
+    assert_forward(y, x, weight, bias)
+    assert_gradients(kernel.backward(dz, x, weight), dz, x, weight)
+
+
+# Rows of one matrix that belong to steps: packed sequences of billions of rows
+
+
+def ends_of_rows(kernel: Kernel) -> int:
+    """tiny counts rows in 30 bits, TMA in 31."""
+    return {"tiny": 2**30, "sm90": 2**31 - 300}.get(kernel.family, 2**33 + 200)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [kernel for kernel in [*IN_16_BITS, *WIDER] if kernel.takes_ranges and kernel.has_backward],
+    ids=str,
+)
+def test_steps_that_begin_behind_billions_of_rows(kernel: Kernel) -> None:
+    rows, i, o = ends_of_rows(kernel), 16, 24
+    count = (5, kernel.facts.block_m + 3, 0, 70)
+    begin = (0, rows // 2 + 7, 1, rows - 70)
+    x, dz = sparse.zeros((rows, i), kernel.dtype), sparse.zeros((rows, o), kernel.dtype)
+    assert x.numel() > 2**33 or kernel.family == "tiny"
+    weight, bias = units(4, i, o).to(kernel.dtype), units(4, o).to(kernel.dtype)
+    of_steps = [slice(first, first + many) for first, many in zip(begin, count, strict=True)]
+    for own in of_steps:
+        x[own], dz[own] = units(*x[own].shape), units(*dz[own].shape)
+
+    options = {"rows": (begin, count), "outputs": "sparse"}
+    y, _ = kernel.forward(x, weight, bias, **options)
+    dx, dweight, dbias = kernel.backward(dz, x, weight, **options)
+    for t, own in enumerate(of_steps):
+        assert_forward(y[own, None], x[own, None], weight[t : t + 1], bias[t : t + 1])
+        gradients = dx[own, None], dweight[t : t + 1], dbias[t : t + 1]
+        assert_gradients(gradients, dz[own, None], x[own, None], weight[t : t + 1])
+
+
+# The activation's gradient
+
+
+@pytest.mark.parametrize("dy_is_expanded", [False, True], ids=["by_vectors", "by_elements"])
+def test_activation_backward_of_billions_of_elements(dy_is_expanded: bool) -> None:
+    b, t, _, o = BIG
+    saved = sparse.zeros((b, t, o), torch.float16)
+    dy = torch.full((1, 1, 1), 2.0).half().expand(b, t, o)
+    dy = dy if dy_is_expanded else sparse.zeros((b, t, o), torch.float16)
+    elements = saved.numel() if dy_is_expanded else saved.numel() // 8
+    count = -(-elements // 256)
+    with emulator.default_library().blocks(0, count // 2, count - 1):
+        dz = emulator.activation_backward(dy, saved, "relu", outputs="sparse")
+        touched = sparse.written(dz)
+        saved.view(-1)[touched] = between(1, 3, len(touched)).half()
+        if not dy_is_expanded:
+            dy.view(-1)[touched] = between(1, 200, len(touched)).half()
+        dz = emulator.activation_backward(dy, saved, "relu", outputs="sparse")
+    written = touched[dz.view(-1)[touched] != 0]
+    assert written[0] == 0 and written[-1] == dz.numel() - 1
+    assert len(written) == 2 * 256 * (dz.numel() // elements) + elements % 256 * (
+        dz.numel() // elements
+    )
+    at = tuple(indices_of(written, dz))
+    assert torch.equal(dz[at], dy[at])
+
+
+# What a kernel cannot count is refused
+
+
+@pytest.mark.parametrize(
+    ("family", "steps", "reason"),
+    [
+        ("tiny", 2**28, "tiny needs fewer than 2^31 groups of 4 outputs"),
+        ("sm90", 2**30 + 1, "sm90 needs fewer tiles: more than 2^30"),
+    ],
+)
+def test_a_bias_gradient_alone_of_too_many_steps_is_refused(
+    family: str, steps: int, reason: str
+) -> None:
+    """It has no rows of outputs; what is counted is its columns."""
+    dz, x = (sparse.zeros((1, steps, columns), torch.float16) for columns in (8, 8))
+    weight = torch.zeros(1, 1, 1).half().expand(steps, 8, 8)
+    with pytest.raises(emulator.EmulatorError, match=re.escape(reason)) as caught:
+        emulator.backward(dz, x, weight, BIAS_ALONE, kernel=family, outputs="sparse")
+    assert caught.value.kind == "choice"
+
+
+BIAS_ALONE = (False, False, True)

@@ -193,10 +193,11 @@ class Library:
         saved: torch.Tensor,
         activation: str,
         *,
+        outputs: str = "contiguous",
         schedule: int | str = 0,
     ) -> torch.Tensor:
         """dz = dy * activation'(saved)."""
-        dz = new_output(dy.shape, dy.dtype)
+        dz = new_output(dy.shape, dy.dtype, outputs)
         problem = structs.ActivationBackwardProblem(
             *dy.shape,
             *(structs.DTYPES[dy.dtype], self.activations.index(activation)),
