@@ -13,6 +13,10 @@
 
 namespace py = pybind11;
 
+// What per_step_dense/_module_file.py looks for in the file before it is loaded.
+extern "C" __attribute__((used, visibility("default"))) const char per_step_dense_built_with[] =
+    "per_step_dense was built with torch " TORCH_VERSION ";";
+
 namespace per_step_dense {
 namespace {
 

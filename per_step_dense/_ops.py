@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from . import _fakes, _flops
+from . import _fakes, _flops, _module_file
 from ._checks import ACTIVATIONS as _NAMES
 
 compiled: ModuleType | None
@@ -20,11 +21,18 @@ missing_reason: str
 """Why ``compiled`` is None, in the words of the failed import; empty otherwise."""
 
 try:
+    _module_file.check(f"{__package__}._C")
     # import_module says of a missing module that it is missing; "from . import" would suspect a
     # circular import.
     compiled, missing_reason = import_module("._C", __package__), ""
 except ImportError as error:
     compiled, missing_reason = None, str(error)
+    if not isinstance(error, ModuleNotFoundError):  # it is there, and of no use
+        warnings.warn(
+            "per_step_dense: plain torch operations take the place of its compiled module, which "
+            f"cannot be used: {missing_reason}",
+            stacklevel=2,
+        )
 
 if compiled is not None:
     _flops.register()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch.utils.checkpoint
 import truth
 from cases import Arguments, of_sizes
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 import per_step_dense as psd
 
@@ -91,21 +93,73 @@ def test_only_what_requires_a_gradient_gets_one(
     )
 
 
+def locally_connected(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+) -> Tensor:
+    """Of windows of one step, which overlap no others."""
+    layer = psd.LocallyConnected1d(2, 4, 5, 1, bias=False, activation=activation, device=x.device)
+    parameters = {"weight": weight}
+    return torch.func.functional_call(layer, parameters, (x,))
+
+
+def of_lengths(*args: Tensor | None, activation: str | None = None) -> Tensor:
+    """Sorted samples, whose rows are read where they lie."""
+    return psd.per_step_dense(*args, activation=activation, lengths=torch.tensor([2, 1, 1]))
+
+
+def of_packed(x: Tensor, *parameters: Tensor | None, activation: str | None = None) -> Tensor:
+    sequence = PackedSequence(x.flatten(0, 1), torch.tensor([4, 2]))
+    return psd.per_step_dense(sequence, *parameters, activation=activation).data
+
+
+FORMS = {
+    "function": psd.per_step_dense,
+    "locally connected": locally_connected,
+    "lengths": of_lengths,
+    "packed": of_packed,
+}
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
 @pytest.mark.parametrize("changed", ["x", "weight"])
-def test_changing_a_saved_input_is_an_error(device: torch.device, changed: str) -> None:
+@each_form
+def test_changing_a_saved_input_is_an_error(
+    device: torch.device, form: Callable[..., Tensor], changed: str
+) -> None:
     args = small(device, "x", "weight")
-    y = psd.per_step_dense(*args)
+    y = form(*args[:2])
     with torch.no_grad():
         getattr(args, changed).add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
 
 
-def test_changing_a_saved_result_is_an_error(device: torch.device) -> None:
-    y = psd.per_step_dense(*small(device, "x"), activation="relu")
+@each_form
+def test_changing_a_saved_result_is_an_error(
+    device: torch.device, form: Callable[..., Tensor]
+) -> None:
+    y = form(*small(device, "x")[:2], activation="relu")
     y.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("saved", ["dz", "x", "weight", "z"])
+def test_changing_what_the_backward_saves_is_an_error(device: torch.device, saved: str) -> None:
+    """For a second differentiation."""
+    args = small(device, "x", "weight")
+    dz = torch.randn(3, 2, 5, device=device, requires_grad=True)
+    z = torch.randn(3, 2, 5, device=device, requires_grad=True)
+    if saved == "z":
+        gradient = torch.ops.per_step_dense.activation_backward(dz, z, "gelu")
+    else:
+        dx, dweight, _ = torch.ops.per_step_dense.backward(dz, args.x, args.weight, False)
+        gradient = dx.sum() + dweight.sum()
+    changed = {"dz": dz, "x": args.x, "weight": args.weight, "z": z}[saved]
+    with torch.no_grad():
+        changed.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("activation", [None, "gelu"])  # y is not saved
@@ -129,8 +183,11 @@ def test_changing_what_is_not_saved_is_fine(device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("activation", [None, "relu", "gelu"])
-def test_a_freed_graph_is_an_error(device: torch.device, activation: str | None) -> None:
-    y = psd.per_step_dense(*small(device, "x", "weight", "bias"), activation=activation)
+@each_form
+def test_a_freed_graph_is_an_error(
+    device: torch.device, form: Callable[..., Tensor], activation: str | None
+) -> None:
+    y = form(*small(device, "x", "weight")[:2], activation=activation)
     y.sum().backward()
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         y.sum().backward()

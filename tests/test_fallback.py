@@ -5,16 +5,12 @@ Each test runs a script in a Python of its own, for which per_step_dense._C cann
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+import scripts
 import torch
 
-import per_step_dense as psd
 from per_step_dense import _ops
 
 PRELUDE = """
@@ -28,18 +24,7 @@ from per_step_dense import _ops, config
 
 
 def run(script: str, prelude: str = PRELUDE) -> str:
-    """What the script prints; it must succeed."""
-    folders = [Path(psd.__file__).parents[1], Path(__file__).parent]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
-    result = subprocess.run(
-        [sys.executable, "-c", prelude + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return scripts.run(script, prelude)
 
 
 def test_values_gradients_and_errors_are_the_same() -> None:

@@ -101,6 +101,10 @@ void emulator_round_to_tfloat32(const float* values, uint32_t* rounded, size_t c
 // The driver from now on: 0, it works; kNoEncoder, it lacks the encoder of tensor maps; else the
 // CUresult that every encoding comes to.
 void emulator_set_driver(int state);
+// From now on, the launch of this number of every call comes to the error; -1: none does.
+void emulator_fail_launch(int launch, int error);
+// From now on, these blocks alone of every grid run; without any, all do.
+void emulator_run_blocks(const uint32_t* blocks, size_t count);
 // What encoding a map comes to: a CUresult, or kNoEncoder.
 int emulator_encode(const emulator::EncodeRequest* request);
 

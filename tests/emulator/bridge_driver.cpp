@@ -1,4 +1,5 @@
-// The C interface to CUDA's driver as host code finds it, and to its encoder of tensor maps.
+// The C interface to CUDA's driver as host code finds it: its launches, and its encoder of tensor
+// maps.
 #include <cudaTypedefs.h>
 #include <cuda_runtime_api.h>
 
@@ -6,6 +7,17 @@
 
 #include "bridge.h"
 #include "runtime/driver.h"
+#include "runtime/launch_control.h"
+
+void emulator_fail_launch(int launch, int error) {
+  emulator::LaunchControl& control = emulator::launch_control();
+  control.failing_launch = launch;
+  control.error = static_cast<cudaError_t>(error);
+}
+
+void emulator_run_blocks(const uint32_t* blocks, size_t count) {
+  emulator::launch_control().blocks.assign(blocks, blocks + count);
+}
 
 void emulator_set_driver(int state) {
   emulator::Driver& driver = emulator::this_driver();

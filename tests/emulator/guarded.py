@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
+from . import sparse
+
 GUARD_ELEMENTS = 64
 LAYOUTS = ("contiguous", "padded", "strided", "transposed")
+
+
+class Output(Protocol):
+    """A result of a run."""
+
+    @property
+    def tensor(self) -> torch.Tensor: ...
+
+    def has_intact_guards(self) -> bool: ...
+
+
+def new_output(shape: Sequence[int], dtype: torch.dtype, layout: str = "contiguous") -> Output:
+    """To be written by a run. Of the sparse layouts nothing is poisoned or guarded."""
+    if layout in sparse.LAYOUTS:
+        return sparse.Output(shape, dtype, layout)
+    return GuardedOutput(shape, dtype, layout)
 
 
 class GuardedOutput:

@@ -14,7 +14,7 @@ import torch
 
 from . import structs
 from .build import build_library
-from .guarded import GuardedOutput
+from .guarded import Output, new_output
 from .sources import Instantiation
 
 NO_ENCODER = -1  # bridge.h has it, too
@@ -42,7 +42,7 @@ class Library:
     Every operation takes `schedule`, an index or a name of `schedules`: which interleaving of the
     threads and engines to run. Inputs may have any strides; nothing outside them is readable.
 
-    `outputs`, a name of guarded.LAYOUTS, says how the results lie in memory.
+    `outputs`, a name of guarded.LAYOUTS or sparse.LAYOUTS, says how the results lie in memory.
 
     forward and backward also take what a caller may wish of the chooser: `kernel`, a name of
     `families`; `tile`, an index into its tiles, -1 for any; `splits`, of the forward's or
@@ -118,8 +118,8 @@ class Library:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """y and, if wanted, the value z before the activation."""
         t, i, o = weight.shape
-        y = GuardedOutput((*x.shape[:-1], o), x.dtype, outputs)
-        z = GuardedOutput(y.tensor.shape, x.dtype, outputs) if want_z else None
+        y = new_output((*x.shape[:-1], o), x.dtype, outputs)
+        z = new_output(y.tensor.shape, x.dtype, outputs) if want_z else None
         ranges = _ranges(rows)
         problem = structs.ForwardProblem(
             *(x.shape[0], t, i, o),
@@ -157,7 +157,7 @@ class Library:
         t, i, o = weight.shape
         dtype = dz.dtype if added_to is None else added_to[0].dtype
         results = [
-            GuardedOutput(shape, own_dtype, outputs) if wanted else None
+            new_output(shape, own_dtype, outputs) if wanted else None
             for shape, own_dtype, wanted in zip(
                 (x.shape, (t, i, o), (t, o)), (dz.dtype, dtype, dtype), mask, strict=True
             )
@@ -193,10 +193,11 @@ class Library:
         saved: torch.Tensor,
         activation: str,
         *,
+        outputs: str = "contiguous",
         schedule: int | str = 0,
     ) -> torch.Tensor:
         """dz = dy * activation'(saved)."""
-        dz = GuardedOutput(dy.shape, dy.dtype)
+        dz = new_output(dy.shape, dy.dtype, outputs)
         problem = structs.ActivationBackwardProblem(
             *dy.shape,
             *(structs.DTYPES[dy.dtype], self.activations.index(activation)),
@@ -217,7 +218,7 @@ class Library:
         """x @ weight + bias in bfloat16 by "mma_sync" or "wgmma_<columns>x<consumers>"."""
         b, t, i = x.shape
         o = weight.shape[2]
-        y = GuardedOutput((b, t, o), x.dtype)
+        y = new_output((b, t, o), x.dtype)
         bias_pointer = None if bias is None else bias.data_ptr()
         problem = structs.ExampleGemm(
             *(b, t, i, o), x.data_ptr(), weight.data_ptr(), bias_pointer, y.tensor.data_ptr()
@@ -243,6 +244,25 @@ class Library:
         finally:
             self._library.emulator_set_driver(0)
 
+    @contextlib.contextmanager
+    def failing_launch(self, launch: int, error: int) -> Iterator[None]:
+        """Meanwhile, the launch of this number of every call, counted from 0, is a cudaError."""
+        self._library.emulator_fail_launch(launch, error)
+        try:
+            yield
+        finally:
+            self._library.emulator_fail_launch(-1, 0)
+
+    @contextlib.contextmanager
+    def blocks(self, *blocks: int) -> Iterator[None]:
+        """Meanwhile, of every grid these blocks alone run, and outputs may stay unwritten."""
+        run = self._library.emulator_run_blocks
+        run((ctypes.c_uint32 * len(blocks))(*blocks), ctypes.c_size_t(len(blocks)))
+        try:
+            yield
+        finally:
+            run(None, ctypes.c_size_t(0))
+
     def encode(self, request: structs.EncodeRequest) -> int:
         """The CUresult that encoding a tensor map comes to, or NO_ENCODER."""
         return int(self._library.emulator_encode(ctypes.byref(request)))
@@ -265,7 +285,7 @@ class Library:
         wishes: dict[str, Any],
         *,
         schedule: int | str,
-        outputs: Sequence[GuardedOutput | None],
+        outputs: Sequence[Output | None],
     ) -> None:
         decision = structs.KernelDecision()
         request = self._request(**wishes)
@@ -300,7 +320,7 @@ class Library:
         *arguments: Any,
         after: Sequence[Any] = (),
         schedule: int | str,
-        outputs: Sequence[GuardedOutput | None],
+        outputs: Sequence[Output | None],
     ) -> None:
         index = self.schedules.index(schedule) if isinstance(schedule, str) else schedule
         if not 0 <= index < len(self.schedules):
@@ -347,7 +367,7 @@ def schedules() -> tuple[str, ...]:
     return default_library().schedules
 
 
-def _tensor(output: GuardedOutput | None) -> torch.Tensor | None:
+def _tensor(output: Output | None) -> torch.Tensor | None:
     return None if output is None else output.tensor
 
 

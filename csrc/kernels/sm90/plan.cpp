@@ -164,8 +164,10 @@ namespace {
 double most_items(const Gemm& gemm, DType dtype) {
   if (!is_wanted(gemm)) return 0;
   const int64_t splits = ceil_div(gemm.k, kRowBytes / bytes_of(dtype));
-  const int64_t items = rows_of_tiles(gemm, kLeastSide) * ceil_div(gemm.n, kLeastSide);
-  return double(items) * double(splits);
+  // Column sums need a row of tiles even where there is no row.
+  const int64_t least_rows = gemm.column_sums.data ? gemm.t : 0;
+  const int64_t rows = std::max(rows_of_tiles(gemm, kLeastSide), least_rows);
+  return double(rows) * double(ceil_div(gemm.n, kLeastSide)) * double(splits);
 }
 
 std::string why_too_many(double items) {

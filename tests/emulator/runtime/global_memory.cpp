@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime/failure.h"
@@ -72,6 +73,10 @@ Range hull_of(const TensorView& view) {
           data + static_cast<uintptr_t>((highest + 1) * view.element_bytes)};
 }
 
+// A hull beyond this is opened by sections of so many bytes.
+constexpr size_t kMostBytesToOpen = size_t{1} << 26;
+constexpr size_t kSectionBytes = size_t{1} << 16;
+
 // Visits every element, as many neighbours in memory at a time as one row has.
 template <class Visit>
 void for_each_run(const TensorView& view, Visit&& visit) {
@@ -89,6 +94,70 @@ void for_each_run(const TensorView& view, Visit&& visit) {
   }
 }
 
+// A view's dimensions, the one with the largest stride first.
+class OrderedView {
+ public:
+  explicit OrderedView(const TensorView& view) : data_(reinterpret_cast<uintptr_t>(view.data)) {
+    for (int dim = 0; dim < 3; ++dim) {
+      const int64_t stride = view.stride[dim] * view.element_bytes;
+      dims_[dim] = {stride, stride == 0 ? 1 : view.extent[dim]};
+    }
+    std::sort(dims_, dims_ + 3, [](const Dim& left, const Dim& right) {
+      return std::abs(left.stride) > std::abs(right.stride);
+    });
+    dims_[3] = {1, view.element_bytes};
+  }
+
+  // Calls visit(address, bytes) for what the view has of a window.
+  template <class Visit>
+  void visit_inside(const Range& window, Visit&& visit) const {
+    visit_inside(window, data_, 0, visit);
+  }
+
+ private:
+  struct Dim {
+    int64_t stride, extent;  // in bytes
+  };
+
+  template <class Visit>
+  void visit_inside(const Range& window, uintptr_t base, int level, Visit&& visit) const {
+    const Dim& dim = dims_[level];
+    if (level == 3) {
+      const uintptr_t begin = std::max(base, window.begin);
+      const uintptr_t end = std::min(base + static_cast<uintptr_t>(dim.extent), window.end);
+      if (begin < end) visit(begin, end - begin);
+      return;
+    }
+    int64_t lowest = 0, highest = 0;  // that the inner dimensions reach
+    for (int inner = level + 1; inner <= 3; ++inner) {
+      const int64_t reach = (dims_[inner].extent - 1) * dims_[inner].stride;
+      (reach < 0 ? lowest : highest) += reach;
+    }
+    // Those i for which base + i stride + lowest < end and base + i stride + highest >= begin.
+    const auto before_end = static_cast<int64_t>(window.end - base) - lowest - 1;
+    const auto from_begin = static_cast<int64_t>(window.begin - base) - highest;
+    int64_t first = 0, last = dim.extent - 1;
+    if (dim.stride > 0) {
+      first = std::max(first, ceil_of(from_begin, dim.stride));
+      last = std::min(last, floor_of(before_end, dim.stride));
+    } else if (dim.stride < 0) {
+      first = std::max(first, ceil_of(-before_end, -dim.stride));
+      last = std::min(last, floor_of(-from_begin, -dim.stride));
+    }
+    for (int64_t i = first; i <= last; ++i) {
+      visit_inside(window, base + static_cast<uintptr_t>(i * dim.stride), level + 1, visit);
+    }
+  }
+
+  static int64_t floor_of(int64_t number, int64_t divisor) {
+    return number / divisor - (number % divisor < 0);
+  }
+  static int64_t ceil_of(int64_t number, int64_t divisor) { return -floor_of(-number, divisor); }
+
+  uintptr_t data_;
+  Dim dims_[4];  // the last one: the bytes of an element
+};
+
 }  // namespace
 
 void GlobalMemory::add(const TensorView& view) {
@@ -104,39 +173,74 @@ void GlobalMemory::finish_registration() {
     if (!buffers_.empty() && hull.begin < buffers_.back().end) {
       buffers_.back().end = std::max(buffers_.back().end, hull.end);
     } else {
-      buffers_.push_back({hull.begin, hull.end, {}, false});
+      buffers_.push_back({hull.begin, hull.end, {}, {}, false});
     }
   }
-  for (Buffer& buffer : buffers_) buffer.state.assign(buffer.end - buffer.begin, 0);
+  for (Buffer& buffer : buffers_) {
+    const size_t bytes = buffer.end - buffer.begin;
+    buffer.state = ZeroPages(bytes);
+    buffer.is_open.assign((bytes + kSectionBytes - 1) / kSectionBytes, bytes <= kMostBytesToOpen);
+  }
   for (const TensorView& view : views_) open(view);
 }
 
 void GlobalMemory::open(const TensorView& view) {
+  Buffer& buffer = *find_buffer(hull_of(view).begin, 1);
+  if (!buffer.is_open.front()) return;
+  for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
+    mark(buffer, view, address, bytes);
+    return true;
+  });
+}
+
+void GlobalMemory::open(Buffer& buffer, uintptr_t address, size_t bytes) {
+  const size_t first = (address - buffer.begin) / kSectionBytes;
+  const size_t last = (address + bytes - 1 - buffer.begin) / kSectionBytes;
+  for (size_t section = first; section <= last; ++section) {
+    if (!buffer.is_open[section]) open_section(buffer, section);
+  }
+}
+
+void GlobalMemory::open_section(Buffer& buffer, size_t section) {
+  buffer.is_open[section] = true;
+  const uintptr_t begin = buffer.begin + section * kSectionBytes;
+  const Range window{begin, std::min(begin + kSectionBytes, buffer.end)};
+  for (const TensorView& view : views_) {
+    const Range hull = hull_of(view);
+    if (hull.end <= window.begin || hull.begin >= window.end) continue;
+    OrderedView(view).visit_inside(
+        window, [&](uintptr_t address, size_t bytes) { mark(buffer, view, address, bytes); });
+  }
+}
+
+void GlobalMemory::mark(Buffer& buffer, const TensorView& view, uintptr_t address, size_t bytes) {
   const uint8_t state = initial_state(view.role);
   const auto conflicts = [&](uint8_t earlier) {
     return earlier != 0 && (earlier != state || is_result(view.role));
   };
-  for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
-    Buffer& buffer = *buffer_of(address, bytes);
-    uint8_t* const states = &buffer.state[address - buffer.begin];
-    if (std::any_of(states, states + bytes, conflicts)) {
-      fail("gmem-setup", "%s shares elements with a tensor of another role, or overlaps itself",
-           view.name);
-    }
-    std::fill_n(states, bytes, state);
-    return true;
-  });
+  uint8_t* const states = &buffer.state.data()[address - buffer.begin];
+  if (std::any_of(states, states + bytes, conflicts)) {
+    fail("gmem-setup", "%s shares elements with a tensor of another role, or overlaps itself",
+         view.name);
+  }
+  std::fill_n(states, bytes, state);
 }
 
 void GlobalMemory::begin_launch() {
   for (Buffer& buffer : buffers_) {
     if (!buffer.is_written) continue;
     buffer.is_written = false;
-    for (uint8_t& state : buffer.state) state &= static_cast<uint8_t>(~kWrittenNow);
+    const size_t bytes = buffer.end - buffer.begin;
+    for (size_t section = 0; section < buffer.is_open.size(); ++section) {
+      if (!buffer.is_open[section]) continue;
+      uint8_t* state = buffer.state.data() + section * kSectionBytes;
+      uint8_t* const end = buffer.state.data() + std::min((section + 1) * kSectionBytes, bytes);
+      for (; state < end; ++state) *state &= static_cast<uint8_t>(~kWrittenNow);
+    }
   }
 }
 
-GlobalMemory::Buffer* GlobalMemory::buffer_of(uintptr_t address, size_t bytes) {
+GlobalMemory::Buffer* GlobalMemory::find_buffer(uintptr_t address, size_t bytes) {
   const auto holds = [&](const Buffer& buffer) {
     return address >= buffer.begin && address + bytes <= buffer.end;
   };
@@ -147,6 +251,12 @@ GlobalMemory::Buffer* GlobalMemory::buffer_of(uintptr_t address, size_t bytes) {
     return &buffers_[index];
   }
   return nullptr;
+}
+
+GlobalMemory::Buffer* GlobalMemory::buffer_of(uintptr_t address, size_t bytes) {
+  Buffer* const buffer = find_buffer(address, bytes);
+  if (buffer) open(*buffer, address, bytes);
+  return buffer;
 }
 
 void GlobalMemory::check_alignment(const void* pointer, size_t bytes, const char* access) const {
@@ -162,18 +272,18 @@ void GlobalMemory::check_alignment(const void* pointer, size_t bytes, const char
 void GlobalMemory::check_read(const void* pointer, size_t bytes) {
   if (bytes == 0) return;
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  const Buffer* buffer = buffer_of(address, bytes);
+  Buffer* const buffer = buffer_of(address, bytes);
   if (buffer == nullptr) fail_read(address, bytes, 0);
-  const uint8_t* const states = &buffer->state[address - buffer->begin];
+  const uint8_t* const states = &buffer->state.data()[address - buffer->begin];
   const size_t byte = first_unreadable(states, bytes);
   if (byte < bytes) fail_read(address + byte, bytes, states[byte]);
 }
 
 void GlobalMemory::check_read_of_own(const void* pointer, size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  const Buffer* buffer = buffer_of(address, bytes);
+  Buffer* const buffer = buffer_of(address, bytes);
   if (buffer == nullptr) fail_read(address, bytes, 0);
-  const uint8_t* const states = &buffer->state[address - buffer->begin];
+  const uint8_t* const states = &buffer->state.data()[address - buffer->begin];
   for (size_t byte = 0; byte < bytes; ++byte) {
     const bool is_old = (states[byte] & kAddedTo) != 0 && (states[byte] & kWritten) == 0;
     if (!is_old) fail_read(address + byte, bytes, states[byte]);
@@ -183,10 +293,10 @@ void GlobalMemory::check_read_of_own(const void* pointer, size_t bytes) {
 void GlobalMemory::check_write(const void* pointer, size_t bytes) {
   if (bytes == 0) return;
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  Buffer* buffer = buffer_of(address, bytes);
+  Buffer* const buffer = buffer_of(address, bytes);
   if (buffer == nullptr) fail_write(address, bytes, 0);
   buffer->is_written = true;
-  uint8_t* const states = &buffer->state[address - buffer->begin];
+  uint8_t* const states = &buffer->state.data()[address - buffer->begin];
   for (size_t byte = 0; byte < bytes; ++byte) {
     const uint8_t state = states[byte];
     const bool again = (state & kOnce) != 0 && (state & kWrittenNow) != 0;
@@ -249,15 +359,13 @@ void GlobalMemory::fail_write(uintptr_t address, size_t bytes, uint8_t state) co
   fail("gmem-oob", "a %zu-byte write to no tensor's element, %s", bytes, where);
 }
 
-bool GlobalMemory::find_unwritten(Element& element) const {
+bool GlobalMemory::find_unwritten(Element& element) {
   bool found = false;
   for (const TensorView& view : views_) {
     if (!is_result(view.role) || found) continue;
     for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t i, int64_t j, int64_t k) {
-      const auto buffer = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) {
-        return address >= b.begin && address < b.end;
-      });
-      const uint8_t* const states = &buffer->state[address - buffer->begin];
+      const Buffer* const buffer = buffer_of(address, bytes);
+      const uint8_t* const states = &buffer->state.data()[address - buffer->begin];
       const uint8_t* const missing = std::find_if(
           states, states + bytes, [](uint8_t state) { return (state & kWritten) == 0; });
       if (missing == states + bytes) return true;

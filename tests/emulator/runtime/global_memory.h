@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/zero_pages.h"
+
 namespace emulator {
 
 enum class BufferRole : int32_t {
@@ -47,18 +49,24 @@ class GlobalMemory {
     const TensorView* view;
     int64_t index[3];
   };
-  bool find_unwritten(Element& element) const;
+  bool find_unwritten(Element& element);
 
  private:
   struct Buffer {  // the hull of views that overlap
     uintptr_t begin;
     uintptr_t end;
-    std::vector<uint8_t> state;  // of each byte
-    bool is_written;             // by the current launch
+    ZeroPages state;  // of each byte, where it is open
+    // By sections. Of a large hull one is opened when it is first looked at, for most never are.
+    std::vector<bool> is_open;
+    bool is_written;  // by the current launch
   };
 
   void open(const TensorView& view);
-  Buffer* buffer_of(uintptr_t address, size_t bytes);
+  void open(Buffer& buffer, uintptr_t address, size_t bytes);
+  void open_section(Buffer& buffer, size_t section);
+  void mark(Buffer& buffer, const TensorView& view, uintptr_t address, size_t bytes);
+  Buffer* find_buffer(uintptr_t address, size_t bytes);
+  Buffer* buffer_of(uintptr_t address, size_t bytes);  // whose states there are known then
   const TensorView* nearest_view(uintptr_t address) const;
   void describe(uintptr_t address, char* text, size_t text_bytes) const;
   [[noreturn]] void fail_read(uintptr_t address, size_t bytes, uint8_t state) const;

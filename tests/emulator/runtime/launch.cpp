@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "runtime/cluster.h"
+#include "runtime/launch_control.h"
 #include "runtime/session.h"
 
 namespace emulator {
@@ -56,6 +57,11 @@ void name_kernel(Report& report, const void* kernel) {
 
 }  // namespace
 
+LaunchControl& launch_control() {
+  static LaunchControl control;
+  return control;
+}
+
 const dim3& grid_extent() { return launched_grid; }
 const dim3& block_extent() { return launched_block; }
 
@@ -69,17 +75,27 @@ cudaError_t launch(const LaunchRequest& request) {
     session.record_failure("launch", message);
     return cudaErrorInvalidConfiguration;
   }
+  const LaunchControl& control = launch_control();
+  if (control.failing_launch + 1 == static_cast<int>(session.launches.size())) return control.error;
   launched_grid = request.grid;
   launched_block = request.block;
   session.memory.begin_launch();
   Random seeds(session.schedule.seed);
+  const auto run_cluster = [&](unsigned x, unsigned y, unsigned z) {
+    session.report.counters.blocks += request.cluster;
+    Cluster cluster(session.schedule, request, uint3{x, y, z}, seeds.next(), session.report);
+    cluster.run();
+    return session.report.ok != 0;
+  };
+  for (const unsigned x : control.blocks) {
+    const bool is_first = x % request.cluster == 0;
+    if (is_first && x < request.grid.x && !run_cluster(x, 0, 0)) return cudaErrorLaunchFailure;
+  }
+  if (!control.blocks.empty()) return cudaSuccess;
   for (unsigned z = 0; z < request.grid.z; ++z) {
     for (unsigned y = 0; y < request.grid.y; ++y) {
       for (unsigned x = 0; x < request.grid.x; x += request.cluster) {
-        session.report.counters.blocks += request.cluster;
-        Cluster cluster(session.schedule, request, uint3{x, y, z}, seeds.next(), session.report);
-        cluster.run();
-        if (session.report.ok == 0) return cudaErrorLaunchFailure;
+        if (!run_cluster(x, y, z)) return cudaErrorLaunchFailure;
       }
     }
   }

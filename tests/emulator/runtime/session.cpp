@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "runtime/failure.h"
+#include "runtime/launch_control.h"
 
 namespace emulator {
 namespace {
@@ -40,7 +41,7 @@ void Session::record_failure(const char* kind, const char* message) {
 }
 
 void Session::finish() {
-  if (report.ok == 0) return;
+  if (report.ok == 0 || !launch_control().blocks.empty()) return;
   GlobalMemory::Element missing{};
   if (!memory.find_unwritten(missing)) return;
   fail("gmem-unwritten", "%s[%lld, %lld, %lld] was never written", missing.view->name,
