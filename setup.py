@@ -32,6 +32,9 @@ HOST_CODE = ("*.cpp", "cpu/*.cpp", "kernels/**/*.cpp")
 
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 
+# As g++'s -fsanitize takes them; unset in every build that is for use.
+SANITIZERS = os.environ.get("PER_STEP_DENSE_SANITIZE", "")
+
 
 def main() -> None:
     """Runs setup() with the extension this machine can build."""
@@ -63,7 +66,8 @@ def cpu_extension() -> Extension:
         "per_step_dense._C",
         sources(*HOST_CODE, without="*_cuda.cpp"),
         include_dirs=[str(ROOT / "csrc")],
-        extra_compile_args=["-O3", *WARNINGS],
+        extra_compile_args=host_flags(),
+        extra_link_args=link_flags(),
     )
 
 
@@ -81,8 +85,26 @@ def cuda_extension(toolkit: Toolkit) -> Extension:
         sources(*HOST_CODE, "kernels/**/*.cu"),
         include_dirs=[str(ROOT / "csrc")],
         define_macros=macros,
-        extra_compile_args={"cxx": ["-O3", *WARNINGS], "nvcc": ["-O3", "-Xptxas=--warn-on-spills"]},
+        extra_compile_args={"cxx": host_flags(), "nvcc": ["-O3", "-Xptxas=--warn-on-spills"]},
+        extra_link_args=link_flags(),
     )
+
+
+def host_flags() -> list[str]:
+    """What C++ is compiled with."""
+    if not SANITIZERS:
+        return ["-O3", *WARNINGS]
+    return [
+        *("-O1", "-g1", *WARNINGS),
+        *(f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"),
+        "-fno-wrapv",  # Python's own flags may have it on, and then no overflow is one
+        "-D_GLIBCXX_ASSERTIONS",
+    ]
+
+
+def link_flags() -> list[str]:
+    """What the module is linked with."""
+    return [f"-fsanitize={SANITIZERS}"] if SANITIZERS else []
 
 
 def architectures() -> str:

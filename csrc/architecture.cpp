@@ -100,7 +100,7 @@ BuiltTarget parse_target(std::string_view text) {
     target.suffix = text.back();
     text.remove_suffix(1);
   }
-  int major = 0, minor = 0;
+  int16_t major = 0, minor = 0;  // no more than the sum has room for
   const char* const end = text.data() + text.size();
   const auto [dot, error] = std::from_chars(text.data(), end, major);
   if (error == std::errc() && dot < end) std::from_chars(dot + 1, end, minor);

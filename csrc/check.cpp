@@ -4,6 +4,7 @@
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <sstream>
 #include <string>
@@ -71,9 +72,13 @@ bool is_supported(at::ScalarType dtype) {
          dtype == at::kBFloat16;
 }
 
-void check_is_dense(const char* name, const Tensor& tensor) {
+void check_is_tensor(const char* name, const Tensor& tensor) {
   TORCH_CHECK_TYPE(tensor.defined(), "per_step_dense: ", name,
                    " must be a torch.Tensor; got NoneType");
+}
+
+void check_is_dense(const char* name, const Tensor& tensor) {
+  check_is_tensor(name, tensor);
   TORCH_CHECK_VALUE(!tensor.is_nested(), "per_step_dense: ", name,
                     " must be a dense tensor; got a nested tensor");
   TORCH_CHECK_TYPE(is_supported(tensor.scalar_type()), "per_step_dense: ", name,
@@ -335,9 +340,28 @@ void check_activation_backward(const Tensor& dy, const Tensor& saved) {
                     shape_of(saved));
 }
 
+void check_can_be_counted(const char* name, const Tensor& tensor, const c10::SymInt& features) {
+  constexpr double kMost = 0x1p59;  // so that even the bytes of split sums leave 64 bits room
+  constexpr double kTile = 256;     // rows and columns at most
+  const auto sizes = tensor.sym_sizes();
+  const auto at_least_one = [](const c10::SymInt& size) {
+    return std::max(double(size.guard_int(__FILE__, __LINE__)), 1.0);
+  };
+  double rows = 1;  // of a step
+  for (size_t d = 0; d + 2 < sizes.size(); ++d) rows *= at_least_one(sizes[d]);
+  const double multiply_adds = at_least_one(sizes[sizes.size() - 2]) * (rows + kTile) *
+                               (at_least_one(sizes.back()) + kTile) *
+                               (at_least_one(features) + kTile);
+  TORCH_CHECK_VALUE(multiply_adds < kMost, "per_step_dense: ", name, " of ", shape_of(tensor),
+                    " and ", features,
+                    " features on the other side are more multiply-adds than are counted, 2^59 in "
+                    "tiles of 256");
+}
+
 void check_kernel_fits_device(KernelFamily kernel, const char* name, const Tensor& tensor) {
   const bool is_batch_invariant = kernel == KernelFamily::kBatchInvariant;
   if (!needs_cuda(kernel) && !is_batch_invariant) return;
+  check_is_tensor(name, tensor);
   const bool fits = tensor.is_cuda() || tensor.is_meta() || (is_batch_invariant && tensor.is_cpu());
   TORCH_CHECK_VALUE(fits, "per_step_dense: ", text_of(kernel), " needs ",
                     is_batch_invariant ? "CPU or CUDA tensors; " : "CUDA tensors; ", name,
@@ -346,6 +370,11 @@ void check_kernel_fits_device(KernelFamily kernel, const char* name, const Tenso
   TORCH_CHECK_VALUE(!tensor.is_cuda(), "per_step_dense: ", text_of(kernel),
                     " needs CUDA kernels, and this module was built without them");
 #endif
+}
+
+void check_may_be_added_to(const char* name, const std::optional<Tensor>& tensor) {
+  TORCH_CHECK_VALUE(!tensor || !tensor->is_neg(), "per_step_dense: ", name,
+                    " must not be a negated view, as of a conjugate's imaginary part");
 }
 
 void refuse_to_transform_accumulation() {

@@ -51,8 +51,15 @@ void check_memory_of_accumulators(const at::Tensor& dz, const std::optional<at::
                                   const std::optional<at::Tensor>& dweight,
                                   const std::optional<at::Tensor>& dbias);
 
+// torch's fallback for what is negated when it is read would have to write through it, and cannot.
+void check_may_be_added_to(const char* name, const std::optional<at::Tensor>& tensor);
+
 void check_activation_backward(const at::Tensor& dy,      // any shape
                                const at::Tensor& saved);  // the shape of dy
+
+// Whether 64 bits count what the product of x (or dz) with matrices of so many other features comes
+// to, whatever tiles it is cut into. Expanded tensors may be larger than any memory.
+void check_can_be_counted(const char* name, const at::Tensor& tensor, const c10::SymInt& features);
 
 // Whether a family that was asked for can take tensors of this device; meta tensors stand for those
 // of any device.

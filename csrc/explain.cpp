@@ -111,6 +111,7 @@ struct Problems {
 
 Problems problems_of(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                      Activation activation) {
+  check_can_be_counted("x", x, weight.sym_size(2));
   const DType elements = dtype_of_call(x), dtype = matmul_dtype(elements);
   const Layout batch = joined(layout_of(x, elements)), matrices = layout_of(weight, elements);
   ForwardProblem forward{};

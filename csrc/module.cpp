@@ -5,6 +5,7 @@
 #include <torch/version.h>
 
 #include "architecture.h"
+#include "check.h"
 #include "choose_kernel.h"
 #include "explain.h"
 #include "forced_tile.h"
@@ -96,6 +97,22 @@ py::tuple plan_and_describe(const at::Tensor& x, const at::Tensor& weight,
                         choice.splits[kForward], call.workspace_bytes);
 }
 
+// What tensors without data are checked by.
+void check_ragged_forward_call(const at::Tensor& x, const at::Tensor& weight,
+                               const std::optional<at::Tensor>& bias, const at::Tensor& sizes,
+                               const std::string& activation, const std::string& kernel) {
+  parse_kernel(kernel);
+  parse_activation(activation);
+  check_ragged_forward(x, weight, bias, sizes);
+}
+
+void check_ragged_backward_call(const at::Tensor& dz, const std::optional<at::Tensor>& x,
+                                const std::optional<at::Tensor>& weight, const at::Tensor& sizes,
+                                const c10::SymInt& steps, const std::string& kernel) {
+  parse_kernel(kernel);
+  check_ragged_backward(dz, x, weight, sizes, steps);
+}
+
 }  // namespace
 }  // namespace per_step_dense
 
@@ -130,6 +147,13 @@ PYBIND11_MODULE(_C, m) {
       "Why Hopper's kernels do not run on a GPU of this capability in a module built for `built`, "
       "with a driver that encodes tensor maps or not; empty where they do.",
       py::arg("capability"), py::arg("built"), py::arg("has_tensor_maps"));
+  m.def("check_ragged_forward", torch::wrap_pybind_function(&check_ragged_forward_call),
+        "Refuses what the op ragged_forward would, but for the values of sizes.", py::arg("x"),
+        py::arg("weight"), py::arg("bias"), py::arg("sizes"), py::arg("activation"),
+        py::arg("kernel"));
+  m.def("check_ragged_backward", torch::wrap_pybind_function(&check_ragged_backward_call),
+        "Refuses what the op ragged_backward would, but for the values of sizes.", py::arg("dz"),
+        py::arg("x"), py::arg("weight"), py::arg("sizes"), py::arg("steps"), py::arg("kernel"));
   m.def("plan_repeatedly", torch::wrap_pybind_function(&plan_and_describe),
         "Chooses a forward's kernel `repeats` times, to be timed from outside; returns kernel, "
         "tile, splits and workspace_bytes.",

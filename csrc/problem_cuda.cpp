@@ -1,5 +1,6 @@
 #include "problem_cuda.h"
 
+#include "check.h"
 #include "problem_of.h"
 
 namespace per_step_dense::cuda {
@@ -20,6 +21,7 @@ View2 input_view2(const Tensor& tensor) {
 ForwardProblem forward_problem(const Tensor& batch, const Tensor& weight,
                                const std::optional<Tensor>& bias, Activation activation,
                                bool wants_z) {
+  check_can_be_counted("x", batch, weight.size(2));
   ForwardProblem problem{};
   problem.b = batch.size(0);
   problem.t = batch.size(1);
@@ -37,6 +39,10 @@ ForwardProblem forward_problem(const Tensor& batch, const Tensor& weight,
 
 BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
                                  const Tensor& weight, bool wants_dbias) {
+  const int64_t features = weight.defined()    ? weight.size(1)
+                           : x_batch.defined() ? x_batch.size(2)
+                                               : 0;
+  check_can_be_counted("dz", dz_batch, features);
   BackwardProblem problem{};
   problem.b = dz_batch.size(0);
   problem.t = dz_batch.size(1);
@@ -45,14 +51,10 @@ BackwardProblem backward_problem(const Tensor& dz_batch, const Tensor& x_batch,
   problem.dz = input_view3(dz_batch);
   problem.x = input_view3(x_batch);
   problem.weight = input_view3(weight);
-  if (weight.defined()) {
-    problem.i = weight.size(1);
-    problem.dx = contiguous_view3(address_to_come(), problem.t, problem.i);
-  }
-  if (x_batch.defined()) {
-    problem.i = x_batch.size(2);
+  problem.i = features;
+  if (weight.defined()) problem.dx = contiguous_view3(address_to_come(), problem.t, problem.i);
+  if (x_batch.defined())
     problem.dweight = contiguous_view3(address_to_come(), problem.i, problem.o);
-  }
   if (wants_dbias) problem.dbias = contiguous_view2(address_to_come(), problem.o);
   return problem;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "batch.h"
@@ -18,6 +19,8 @@ using Layout = RaggedRows::Layout;
 
 std::vector<int64_t> values_of(const Tensor& sizes) {
   std::vector<int64_t> values;
+  TORCH_CHECK_VALUE(!sizes.is_meta(),
+                    "per_step_dense: batch_sizes and lengths must have values here; got meta");
   if (sizes.key_set().has(c10::DispatchKey::FuncTorchGradWrapper)) {  // which has no memory
     for (int64_t n = 0; n < sizes.numel(); ++n) values.push_back(sizes[n].item<int64_t>());
     return values;
@@ -40,12 +43,21 @@ RaggedRows with_counts(Layout layout, std::vector<int64_t> count) {
   return rows;
 }
 
+// Of what is not negative, at most the largest number there is: a sum that wraps around could be
+// any.
+int64_t sum_of(const std::vector<int64_t>& values) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  int64_t sum = 0;
+  for (const int64_t value : values) sum = value > kMost - sum ? kMost : sum + value;
+  return sum;
+}
+
 RaggedRows of_batch_sizes(std::vector<int64_t> count, int64_t rows, int64_t t) {
   for (size_t step = 0; step < count.size(); ++step) {
     TORCH_CHECK_VALUE(count[step] >= 0, "per_step_dense: batch_sizes must not be negative; got ",
                       count[step], " at step ", step);
   }
-  const int64_t total = std::accumulate(count.begin(), count.end(), int64_t{0});
+  const int64_t total = sum_of(count);
   TORCH_CHECK_VALUE(total == rows, "per_step_dense: batch_sizes must add up to the ", rows,
                     " rows of the packed sequence; got a sum of ", total);
   count.resize(t);  // steps behind the last have none

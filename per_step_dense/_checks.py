@@ -174,10 +174,11 @@ def check_batch_sizes(batch_sizes: torch.Tensor, rows: torch.Tensor, steps: int)
             raise ValueError(
                 f"per_step_dense: batch_sizes must not be negative; got {size} at step {step}"
             )
-    if int(batch_sizes.sum()) != len(rows):
+    total = min(sum(batch_sizes.tolist()), 2**63 - 1)  # as far as the op counts; no wrapping around
+    if total != len(rows):
         raise ValueError(
             f"per_step_dense: batch_sizes must add up to the {len(rows)} rows of the packed "
-            f"sequence; got a sum of {int(batch_sizes.sum())}"
+            f"sequence; got a sum of {total}"
         )
 
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.library import register_fake
 
-from ._checks import check_are_alike, check_is_ragged
-
 
 def register() -> None:
     """Of the ops, which exist once the compiled module is loaded."""
@@ -31,8 +29,9 @@ def ragged_forward(
     family: str = "auto",
 ) -> Tensor:
     """(*, O) of x, (*, I)."""
-    check_are_alike(x, weight, bias)
-    check_is_ragged(x, weight, bias)
+    from . import _C
+
+    _C.check_ragged_forward(x, weight, bias, sizes, activation, family)
     return x.new_empty((*x.shape[:-1], weight.size(2)))
 
 
@@ -59,6 +58,9 @@ def ragged_backward(
     family: str = "auto",
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """dx, dweight and dbias, where they are wanted."""
+    from . import _C
+
+    _C.check_ragged_backward(dz, x, weight, sizes, steps, family)
     out_features = dz.size(-1)
     dx = None if weight is None else dz.new_empty((*dz.shape[:-1], weight.size(1)))
     dweight = None if x is None else dz.new_empty((steps, x.size(-1), out_features))

@@ -318,6 +318,16 @@ WRONG = {
         ValueError,
         {"dbias": lambda call: call.dbias[:1].expand(5, 9)},
     ),
+    "dweight_negated": Wrong(
+        "dweight must not be a negated view, as of a conjugate's imaginary part",
+        ValueError,
+        {"dweight": lambda call: torch.complex(call.dweight, call.dweight).conj().imag},
+    ),
+    "dbias_negated": Wrong(
+        "dbias must not be a negated view, as of a conjugate's imaginary part",
+        ValueError,
+        {"dbias": lambda call: torch.complex(call.dbias, call.dbias).conj().imag},
+    ),
     "dweight_is_weight": Wrong(
         "dweight must not share memory with weight",
         ValueError,

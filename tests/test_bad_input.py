@@ -312,6 +312,14 @@ def test_none(device: torch.device, name: str, grad: bool, layer: Layer) -> None
     assert_refused(layer, arguments, TypeError, f"{name} must be a torch.Tensor; got NoneType")
 
 
+def test_none_with_a_kernel_of_cuda() -> None:
+    ops, weight = torch.ops.per_step_dense, torch.ones(4, 5, 6)
+    arguments = {"x": None, "weight": weight, "family": "simt"}
+    assert_refused(ops.forward, arguments, TypeError, "x must be a torch.Tensor; got NoneType")
+    arguments = {"dz": None, "x": None, "weight": weight, "wants_dbias": True, "family": "simt"}
+    assert_refused(ops.backward, arguments, TypeError, "dz must be a torch.Tensor; got NoneType")
+
+
 def test_activation_is_a_keyword(device: torch.device) -> None:
     for layer in (psd.per_step_dense, psd.reference.per_step_dense):
         with pytest.raises(TypeError, match="positional argument"):

@@ -283,6 +283,7 @@ def test_the_cache_tells_precisions_apart() -> None:
         ("10.0f", {100, 103}),
         ("7.5+PTX", {80, 86, 87, 89, 90, 100, 103, 120, 121}),
         ("", set()),
+        ("999999999.9;9.0", {90}),
     ],
 )
 def test_where_a_build_runs(built: str, capabilities: set[int]) -> None:

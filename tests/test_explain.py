@@ -190,6 +190,26 @@ def test_wrong_arguments(changed: dict[str, object], error: type, text: str) -> 
     assert str(refusal.value).startswith(f"per_step_dense: {text}")
 
 
+def test_more_than_64_bits_count_is_refused() -> None:
+    one = meta(1, 1, 1)
+    with pytest.raises(ValueError) as refusal:
+        psd.explain(one.expand(2**20, 2**20, 2**10), one.expand(2**20, 2**10, 2**20), arch="sm_90")
+    assert str(refusal.value) == (
+        "per_step_dense: x of (1048576, 1048576, 1024) and 1048576 features on the other side are "
+        "more multiply-adds than are counted, 2^59 in tiles of 256"
+    )
+    steps = psd.explain(one.expand(1, 2**33, 1), one.expand(2**33, 1, 1), arch="sm_90")
+    assert steps.flops == 2**34
+
+
+def test_column_sums_alone_are_counted_as_well() -> None:
+    """Without features there are no rows, and tiny's columns numbered 2^32."""
+    x, weight, bias = meta(1, 2**16, 0), meta(2**16, 0, 2**16), meta(2**16, 2**16)
+    plan = psd.explain(x, weight, bias, arch="sm_90")
+    assert plan.backward is not None and plan.backward.kernel != "tiny"
+    assert "tiny needs fewer than 2^31 groups of 4 outputs" in plan.backward.reason
+
+
 # The Plan
 
 

@@ -225,6 +225,9 @@ def test_a_sequence_whose_sizes_are_wrong_is_refused(layer) -> None:
     assert text.endswith(
         "batch_sizes must add up to the 7 rows of the packed sequence; got a sum of 8"
     )
+    wraps_around = torch.tensor([2**62 + 4, 2**62 + 3, 2**62, 2**62])  # to 7
+    text = refusal(ValueError, layer, PackedSequence(rows, wraps_around), weight, bias)
+    assert text.endswith(f"rows of the packed sequence; got a sum of {2**63 - 1}")
     text = refusal(ValueError, layer, PackedSequence(rows, torch.tensor([9, -2])), weight, bias)
     assert text == "per_step_dense: batch_sizes must not be negative; got -2 at step 1"
     text = refusal(TypeError, layer, PackedSequence(rows, torch.tensor([4.0, 3.0])), weight, bias)

@@ -105,6 +105,53 @@ def test_what_backward_refuses(changes, error: type[Exception], text: str) -> No
     assert str(refused.value) == f"per_step_dense: {text}"
 
 
+def test_what_has_no_values_cannot_be_computed_step_by_step() -> None:
+    x, weight, bias, sizes = (t.to("meta") for t in op_arguments(of_rows, requires_grad=False))
+    with pytest.raises(ValueError) as refused:
+        OPS.ragged_forward(x, weight, bias, sizes, "none", "reference")
+    text = "per_step_dense: batch_sizes and lengths must have values here; got meta"
+    assert str(refused.value) == text
+
+
+META_CHANGES = {
+    "x": ({"x": torch.empty(3, T)}, "x must have the sizes of dz but the last, of (3, 5, 9)"),
+    "lengths_2d": ({"sizes": torch.tensor([[1, 2]])}, "lengths must be 1-D; got (1, 2)"),
+    "lengths_too_few": ({"sizes": torch.tensor([1])}, "lengths must be (B,) = (3,); got (1,)"),
+    "steps": ({"steps": T + 1}, "steps must be dz.size(1) = 5; got 6"),
+    "family": ({"family": "mine"}, "kernel must be one of auto, reference,"),
+}
+
+
+@pytest.mark.parametrize("case", META_CHANGES)
+def test_what_backward_refuses_without_data(case: str) -> None:
+    changes, text = META_CHANGES[case]
+    x, weight, _, sizes = op_arguments(of_lengths, requires_grad=False)
+    dz = torch.empty(len(LENGTHS), T, O, dtype=x.dtype)
+    given = {"dz": dz, "x": x, "weight": weight, "sizes": sizes, "steps": T, "wants_dbias": True}
+    given |= changes
+    on_meta = {
+        name: value.to("meta", dtype=x.dtype if name != "sizes" else None)
+        if isinstance(value, Tensor)
+        else value
+        for name, value in given.items()
+    }
+    with pytest.raises(ValueError) as refused:
+        OPS.ragged_backward(**on_meta)
+    assert str(refused.value).startswith(f"per_step_dense: {text}")
+
+
+def test_what_forward_refuses_without_data() -> None:
+    x, weight, bias, sizes = (t.to("meta") for t in op_arguments(of_lengths, requires_grad=False))
+    for wrong, text in (
+        ((x, weight, bias, sizes[:-1]), "lengths must be (B,) = (3,); got (2,)"),
+        ((x, weight, bias, sizes, "mine"), "activation must be one of none, relu,"),
+        ((x, weight, bias, sizes, "none", "mine"), "kernel must be one of auto, reference,"),
+    ):
+        with pytest.raises(ValueError) as refused:
+            OPS.ragged_forward(*wrong)
+        assert str(refused.value).startswith(f"per_step_dense: {text}")
+
+
 @each_layer
 def test_compiles_as_one_graph(layer) -> None:
     args = [tensor.requires_grad_() for tensor in arguments(layer)]

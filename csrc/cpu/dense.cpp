@@ -71,7 +71,8 @@ Products of_weight_gradient(const Tensor& x,            // (B, T, I)
 }
 
 int64_t parts_of_weight_gradient(int64_t b, int64_t t, int64_t i, int64_t o) {
-  const int64_t blocks = t * divide_up(i, kBlock) * divide_up(o, kBlock);
+  // As doubles: no tensor need have as many elements as there are blocks, and 64 bits may not do.
+  const double blocks = double(t) * double(divide_up(i, kBlock)) * double(divide_up(o, kBlock));
   return blocks >= kBlocksEnough ? 1 : std::max<int64_t>(1, divide_up(b, kTermsOfAPart));
 }
 

@@ -9,7 +9,7 @@ namespace per_step_dense::cpu {
 namespace {
 
 // Less is not worth waking a thread for, in multiply-adds.
-constexpr int64_t kLeastWorkToShare = 1 << 17;
+constexpr double kLeastWorkToShare = 1 << 17;
 
 constexpr int64_t kTasksAThread = 4;
 
@@ -92,9 +92,10 @@ void Products::compute(int64_t step, int64_t task, void* workspace) const {
 }
 
 void compute(int64_t steps, c10::SmallVector<Products, 2> all) {
-  int64_t tasks_a_step = 0, bytes = 0, work = 0;
+  int64_t tasks_a_step = 0, bytes = 0;
+  double work = 0;
   for (Products& products : all) {
-    work += steps * products.multiply_adds();
+    work += double(steps) * products.multiply_adds();
     cut_for_the_threads(products, steps);
     tasks_a_step += products.tasks_a_step();
     bytes = std::max(bytes, products.workspace_bytes());
@@ -113,7 +114,8 @@ void compute(int64_t steps, c10::SmallVector<Products, 2> all) {
 }
 
 void compute_each(std::vector<Products> all) {
-  int64_t work = 0, bytes = 0;
+  int64_t bytes = 0;
+  double work = 0;
   for (const Products& products : all) work += products.multiply_adds();
   const bool is_shared = work >= kLeastWorkToShare && threads_to_use() > 1;
   if (is_shared) all = dealt_out(all, threads_to_use());

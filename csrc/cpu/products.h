@@ -18,7 +18,7 @@ const Kernels* kernels_or_null();
 // Whether those are all of it: torch's own vectors are no longer than theirs.
 bool has_torchs_vectors();
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 // A product for every step: the first one's, and how far it is to the next one's.
 struct Products {
@@ -33,7 +33,8 @@ struct Products {
   int64_t row_parts() const { return divide_up(first.m, rows); }
   int64_t tasks_a_step() const { return parts_of_sum * row_parts() * divide_up(first.n, columns); }
   int64_t workspace_bytes() const;
-  int64_t multiply_adds() const { return first.m * first.n * first.k; }  // of a step
+  // Of a step. Not an integer: expanded operands may have more than 64 bits count.
+  double multiply_adds() const { return double(first.m) * double(first.n) * double(first.k); }
 
   // One of the tasks of a step.
   void compute(int64_t step, int64_t task, void* workspace) const;
