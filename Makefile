@@ -5,11 +5,17 @@ PYTHON ?= python3
 TORCH ?= 2.11.0
 VENV ?= .venv
 
+# Exact packages, with their hashes, for a torch that tools/lock.sh has written them for; with LOCK=
+# the newest that fit.
+LOCK ?= $(wildcard requirements/torch-$(TORCH).txt)
+
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet \
+  $(if $(LOCK),--constraint $(LOCK) --constraint requirements/common.txt)
 # Shell globs, not a list by hand: a new kernel is built without a change here.
 SOURCES := $(shell find csrc build_support -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test lint format bench docs dist clean
 
 help:
 	@echo 'make demo    train a small model on real data, print accuracies, draw learning curves'
@@ -18,9 +24,11 @@ help:
 	@echo 'make format  let ruff and clang-format rewrite the files'
 	@echo 'make bench   how fast it is, beside its rivals, on the GPU or else the CPU'
 	@echo 'make docs    the documentation, into build/site'
+	@echo 'make dist    the source distribution, and from it a wheel for this torch, into dist'
 	@echo 'make clean   remove what was built, and $(VENV)'
 	@echo
 	@echo 'Variables: TORCH=$(TORCH) (the torch version), PYTHON=$(PYTHON), VENV=$(VENV),'
+	@echo '           LOCK=$(LOCK) (pinned packages; empty: the newest),'
 	@echo '           PYTEST_ARGS (such as "-k forward"), BENCH_ARGS (such as "--quick")'
 
 demo: $(VENV)/installed
@@ -42,28 +50,39 @@ docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo 'build/site/index.html'
 
+# Its version says what the wheel is for. `python -m build` makes the wheel of the unpacked source.
+dist: $(VENV)/dev
+	rm -rf dist
+	PER_STEP_DENSE_LOCAL_VERSION=1 $(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
 # torch first, and of the version asked for: the extension is built against it.
 $(VENV)/torch-$(TORCH):
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--requirement requirements/pip.txt,--upgrade pip)
 	@echo 'Installing torch $(TORCH) into $(VENV): a download of some GB, a minute or several'
-	$(BIN)/python -m pip install --quiet torch==$(TORCH)
+	$(INSTALL) torch==$(TORCH)
 	rm -f $(VENV)/torch-*
 	touch $@
 
-$(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml
-	$(BIN)/python -m pip install --quiet --group dev torch==$(TORCH)
+$(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml $(wildcard requirements/*)
+	$(INSTALL) --group dev torch==$(TORCH)
 	touch $@
 
-$(VENV)/installed: $(VENV)/dev $(SOURCES)
+# All that a test, an example or the bench imports; the package itself cannot have a hash.
+$(VENV)/extras: $(VENV)/dev
+	$(BIN)/python tools/requirements.py demo examples bench bench-jax docs interop keras >$@.txt
+	$(INSTALL) --requirement $@.txt torch==$(TORCH)
+	touch $@
+
+$(VENV)/installed: $(VENV)/extras $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo,examples,bench,bench-jax,docs,interop,keras]' \
-	  torch==$(TORCH)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 
 # Of mbrl the wheel alone, for a test to read: pip finds no set of versions that it depends on.
-$(VENV)/wheels: $(VENV)/installed
-	$(BIN)/python -m pip download --quiet --no-deps --dest $@ mbrl==0.2.0
+$(VENV)/wheels: $(VENV)/dev
+	$(BIN)/python -m pip download --quiet --no-deps --dest $@ --requirement requirements/mbrl.txt
 	touch $@
 
 clean:

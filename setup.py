@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 
@@ -23,6 +25,9 @@ except ImportError:
 
 sys.path.insert(0, str(ROOT))  # a build backend does not look beside setup.py
 from build_support.toolkit import Toolkit, ToolkitError, choose_toolkit  # noqa: E402
+from build_support.version import local_version  # noqa: E402
+
+VERSION = runpy.run_path(str(ROOT / "per_step_dense" / "_version.py"))["__version__"]
 
 # Every GPU from sm_80 on through machine code or PTX; Hopper's own instructions need the "a".
 DEFAULT_ARCHITECTURES = "8.0+PTX;9.0a"
@@ -55,7 +60,30 @@ def main() -> None:
     extension = cuda_extension(toolkit) if toolkit else cpu_extension()
     if cudart:
         extension.library_dirs.append(str(named_for_the_linker(cudart)))
-    setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
+    setup(
+        version=version(toolkit and torch.version.cuda),
+        ext_modules=[extension],
+        cmdclass={"build_ext": BuildExtension, "sdist": SourceDistribution},
+    )
+
+
+def version(cuda: str | None) -> str:
+    """The package's own, and where a wheel is built to be handed out, what that wheel is for.
+
+    Not otherwise: pip refuses a source distribution whose build has another version than its name.
+    """
+    if os.environ.get("PER_STEP_DENSE_LOCAL_VERSION", "") in ("", "0"):
+        return VERSION
+    return f"{VERSION}+{local_version(torch.__version__, cuda)}"
+
+
+class SourceDistribution(sdist):
+    """Always of the package's own version, for it is built against any torch."""
+
+    def run(self) -> None:
+        """Before any other command asks for the version."""
+        self.distribution.metadata.version = VERSION
+        super().run()
 
 
 def cpu_extension() -> Extension:

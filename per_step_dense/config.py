@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib import metadata
 from typing import Final
 
 import torch
@@ -25,6 +26,7 @@ def show_config() -> str:
     """
     facts = {
         "per_step_dense": __version__,
+        "installed as": _installed_as(),
         "python": platform.python_version(),
         "torch": f"{torch.__version__}, {_torch_cuda()}",
         **_compiled_module(),
@@ -48,6 +50,14 @@ def kernel_name(x: Tensor, weight: Tensor) -> str:
         compiled module.
     """
     return f"{explain(x, weight).kernel} ({x.device.type})"
+
+
+def _installed_as() -> str:
+    """The version with what a wheel is for, such as "0.1.0+torch2.11.cu130"."""
+    try:
+        return metadata.version("per_step_dense")
+    except metadata.PackageNotFoundError:
+        return "nothing: imported from a folder"
 
 
 def _torch_cuda() -> str:

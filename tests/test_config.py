@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 import torch
@@ -27,6 +28,19 @@ def test_versions() -> None:
     assert told["python"] == platform.python_version()
     cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     assert told["torch"] == f"{torch.__version__}, {cuda}"
+
+
+def test_installed_as(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", {"per_step_dense": "0.1.0+torch2.11.cu130"}.get)
+    assert facts(psd.show_config())["installed as"] == "0.1.0+torch2.11.cu130"
+
+
+def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert facts(psd.show_config())["installed as"] == "nothing: imported from a folder"
 
 
 @pytest.mark.skipif(_ops.compiled is None, reason="needs the compiled module")
