@@ -1,0 +1,132 @@
+"""One part after another, each until nothing is left of it or the time is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .journal import Journal, Progress, Unit
+from .part import Part
+from .program import Ended, Runner
+from .record import GpuCheckRecord, Outcome, PartResult
+from .state import State
+
+Clock = Callable[[], float]
+Say = Callable[[str], None]
+
+LEAST_SECONDS: Final = 5.0  # that a process is started with
+GRACE_SHARE: Final = 0.1  # of the time, between stopping by itself and being killed;
+MOST_GRACE_SECONDS: Final = 30.0  # at most so long
+MOST_CUTS: Final = 2
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a run has to be over."""
+
+    clock: Clock
+    at: float = math.inf
+
+    def remaining(self) -> float:
+        """Seconds; below 0 where it has passed."""
+        return self.at - self.clock()
+
+
+@dataclass(frozen=True)
+class Checks:
+    """All parts, in the order in which they are worth having: a run may be cut."""
+
+    parts: Sequence[Part]
+    state: State
+    runner: Runner
+    deadline: Deadline
+    say: Say = print
+
+    def run(self, names: Sequence[str]) -> None:
+        """Goes on with those of the parts that are not over."""
+        for part in self.parts:
+            if part.name in names and self.deadline.remaining() >= LEAST_SECONDS:
+                if self._journal(part).read().is_over:
+                    self.say(f"{told(self._result(part))} (done before)")
+                    continue
+                self.say(f"{part.name}: {part.question}; output in {self.state.log(part.name)}")
+                self._go_on_with(part)
+                self.say(told(self._result(part)))
+
+    def record(self) -> GpuCheckRecord:
+        """Of all that has been done up to now, in this run and before."""
+        return GpuCheckRecord(
+            machine=self.state.machine, parts=tuple(self._result(part) for part in self.parts)
+        )
+
+    def _journal(self, part: Part) -> Journal:
+        return self.state.journal(part.name)
+
+    def _result(self, part: Part) -> PartResult:
+        return part.result(self._journal(part).read())
+
+    def _go_on_with(self, part: Part) -> None:
+        journal, log = self._journal(part), self.state.log(part.name)
+        if not journal.read().processes:
+            words = part.refusal(self.runner, self.deadline.remaining(), log)
+            if words is not None:
+                journal.refuse(words)
+                return
+        while self.deadline.remaining() >= LEAST_SECONDS:
+            units_before = len(journal.read().units)
+            ended = self._process(part, journal)
+            progress = journal.read()
+            for unit in part.complaints(ended, journal.path, progress):
+                journal.end(unit)
+            if progress.is_complete or progress.was_stopped:
+                return
+            if ended.status is None:
+                _note_cut(journal, progress)
+                return
+            if progress.running is not None:
+                words = f"the process {ended.how}\n{ended.last_words}"
+                journal.end(Unit(name=progress.running, outcome="failed", text=words))
+            elif len(progress.units) == units_before:
+                words = f"it {ended.how}\n{ended.last_words}"
+                journal.end(Unit(name="the process", outcome="failed", text=words))
+                journal.complete()
+                return
+            # Otherwise it left on purpose, from a GPU that no longer answers it: the next goes on.
+
+    def _process(self, part: Part, journal: Journal) -> Ended:
+        seconds = self.deadline.remaining()
+        grace = min(MOST_GRACE_SECONDS, GRACE_SHARE * seconds)
+        command = part.command(journal.path, math.inf if math.isinf(seconds) else seconds - grace)
+        journal.begin_process()
+        start = self.deadline.clock()
+        try:
+            return self.runner(command, seconds, self.state.log(part.name))
+        finally:
+            journal.leave(self.deadline.clock() - start)
+
+
+def told(result: PartResult) -> str:
+    """A line, and one for each failure."""
+    figures = ", ".join(f"{name} {value:g}" for name, value in result.figures.items())
+    unfinished = "" if result.is_over or result.outcome is not Outcome.FAILED else ", unfinished"
+    line = f"{result.part}: {result.outcome.value}{unfinished} in {result.seconds:.0f} s"
+    line += f" ({figures})" if figures else ""
+    line += f": {result.reason}" if result.reason else ""
+    failures = [
+        f"\n    {one.name}: {one.text.strip().splitlines()[-1] if one.text.strip() else 'failed'}"
+        for one in result.failures
+    ]
+    return line + "".join(failures)
+
+
+def _note_cut(journal: Journal, progress: Progress) -> None:
+    """What was running is done again, but not for ever."""
+    name = progress.running
+    if name is None:
+        return
+    journal.cut(name)
+    if progress.cuts[name] + 1 >= MOST_CUTS:
+        text = f"it was killed for the time while it ran, {MOST_CUTS} times"
+        journal.end(Unit(name=name, outcome="failed", text=text))
