@@ -24,7 +24,7 @@ from bench.gpu_check.determinism import DifferentBits, check_call, check_kernel,
 from bench.gpu_check.journal import Journal, Progress, Unit
 from bench.gpu_check.kernels import Kernel, kernels_on
 from bench.gpu_check.soak import Growth, Memory, check_flat
-from bench.gpu_check.sweep import SWEEPS, do_tasks
+from bench.gpu_check.sweep import SWEEPS, SweepPart, do_tasks, main
 from bench.gpu_check.task import Task
 from per_step_dense import _ops
 
@@ -144,6 +144,12 @@ class Graph:
     captured: tuple[Tensor, ...] = ()
     right: tuple[Tensor, ...] = ()
 
+    def capture_begin(self) -> None:
+        pass
+
+    def capture_end(self) -> None:
+        pass
+
     def replay(self) -> None:
         if Graph.replays:
             for mine, its in zip(Graph.captured, Graph.right, strict=True):
@@ -158,7 +164,6 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", nullcontext)
     monkeypatch.setattr(Graph, "replays", True)
 
 
@@ -375,6 +380,20 @@ def test_a_context_is_broken_where_it_does_not_answer(initialized: pytest.Monkey
 
     initialized.setattr(torch.cuda, "synchronize", fail)
     assert context.is_broken()
+
+
+@needs_ops
+def test_the_process_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "LARGEST_BATCH", 2)
+    monkeypatch.setattr(soak, "CALLS", 40)
+    journal = Journal(tmp_path / "journal.jsonl")
+    command = SweepPart("soak").command(journal.path, 60.0)
+    assert command.arguments[1:4] == ("-m", "bench.gpu_check.sweep", "soak")
+    assert main([*command.arguments[3:], "--device", "cpu"]) == 0
+    progress = journal.read()
+    assert progress.is_complete
+    assert [unit.outcome for unit in progress.units.values()] == ["passed"] * soak.STRETCHES
+    assert SweepPart("soak").result(progress).figures["calls"] == 40
 
 
 @pytest.mark.parametrize("name", list(SWEEPS))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -134,18 +137,34 @@ def _run(options: argparse.Namespace, parts: Sequence[Part], runner: Runner, clo
     if why_not is not None:
         print(f"gpu_check: {why_not}; nothing was run", file=sys.stderr)
         return UNUSABLE
-    deadline = Deadline(clock, clock() + options.time_limit)
-    checks = Checks(parts, _state(options), runner, deadline)
+    checks = Checks(
+        parts=parts,
+        state=_state(options),
+        runner=runner,
+        deadline=Deadline(clock, clock() + options.time_limit),
+        say=partial(print, flush=True),
+        keep=partial(_keep, options.results),
+    )
     names = options.only or [part.name for part in parts]
     try:
-        checks.run(names)
+        with _interrupted_by_termination():
+            checks.run(names)
     except KeyboardInterrupt:
-        _write(checks.record(), options.results)
         print("gpu_check: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    record = checks.record()
-    _write(record, options.results)
-    return _status(record, names)
+    finally:
+        print(f"record: {_keep(options.results, checks.record())}")
+    return _status(checks.record(), names)
+
+
+@contextmanager
+def _interrupted_by_termination() -> Iterator[None]:
+    """So that what a part runs is ended with us, and does not go on alone."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _why_not() -> str | None:
@@ -166,11 +185,11 @@ def _state(options: argparse.Namespace) -> State:
     return state
 
 
-def _write(record: GpuCheckRecord, folder: Path) -> None:
+def _keep(folder: Path, record: GpuCheckRecord) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = path_of(record, folder)
     write(record, path)
-    print(f"record: {path}")
+    return path
 
 
 def _status(record: GpuCheckRecord, names: Sequence[str]) -> int:

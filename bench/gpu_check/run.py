@@ -10,7 +10,8 @@ from typing import Final
 from .journal import Journal, Progress, Unit
 from .part import Part
 from .program import Ended, Runner
-from .record import GpuCheckRecord, Outcome, PartResult
+from .record import GpuCheckRecord, PartResult
+from .show import told
 from .state import State
 
 Clock = Callable[[], float]
@@ -19,7 +20,8 @@ Say = Callable[[str], None]
 LEAST_SECONDS: Final = 5.0  # that a process is started with
 GRACE_SHARE: Final = 0.1  # of the time, between stopping by itself and being killed;
 MOST_GRACE_SECONDS: Final = 30.0  # at most so long
-MOST_CUTS: Final = 2
+MOST_CUTS: Final = 2  # of the same unit
+MOST_PROCESSES: Final = 20  # that a run starts for a part: a GPU may be gone for good
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Checks:
     state: State
     runner: Runner
     deadline: Deadline
-    say: Say = print
+    say: Say
+    keep: Callable[[GpuCheckRecord], None]
+    """Called after every part: whatever ends a run does not ask first."""
 
     def run(self, names: Sequence[str]) -> None:
         """Goes on with those of the parts that are not over."""
@@ -54,6 +58,7 @@ class Checks:
                 self.say(f"{part.name}: {part.question}; output in {self.state.log(part.name)}")
                 self._go_on_with(part)
                 self.say(told(self._result(part)))
+                self.keep(self.record())
 
     def record(self) -> GpuCheckRecord:
         """Of all that has been done up to now, in this run and before."""
@@ -69,12 +74,13 @@ class Checks:
 
     def _go_on_with(self, part: Part) -> None:
         journal, log = self._journal(part), self.state.log(part.name)
-        if not journal.read().processes:
-            words = part.refusal(self.runner, self.deadline.remaining(), log)
-            if words is not None:
-                journal.refuse(words)
+        words = part.refusal(self.runner, self.deadline.remaining(), log)
+        if words is not None:
+            journal.refuse(words)
+            return
+        for _ in range(MOST_PROCESSES):
+            if self.deadline.remaining() < LEAST_SECONDS:
                 return
-        while self.deadline.remaining() >= LEAST_SECONDS:
             units_before = len(journal.read().units)
             ended = self._process(part, journal)
             progress = journal.read()
@@ -105,20 +111,6 @@ class Checks:
             return self.runner(command, seconds, self.state.log(part.name))
         finally:
             journal.leave(self.deadline.clock() - start)
-
-
-def told(result: PartResult) -> str:
-    """A line, and one for each failure."""
-    figures = ", ".join(f"{name} {value:g}" for name, value in result.figures.items())
-    unfinished = "" if result.is_over or result.outcome is not Outcome.FAILED else ", unfinished"
-    line = f"{result.part}: {result.outcome.value}{unfinished} in {result.seconds:.0f} s"
-    line += f" ({figures})" if figures else ""
-    line += f": {result.reason}" if result.reason else ""
-    failures = [
-        f"\n    {one.name}: {one.text.strip().splitlines()[-1] if one.text.strip() else 'failed'}"
-        for one in result.failures
-    ]
-    return line + "".join(failures)
 
 
 def _note_cut(journal: Journal, progress: Progress) -> None:

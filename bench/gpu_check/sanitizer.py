@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from torch.utils import cpp_extension
-
 from .journal import Progress, Unit
 from .program import Command, Ended, Runner
 from .suite import ENVIRONMENT, PytestPart
@@ -51,9 +49,8 @@ _MOST_LINES: Final = 40  # of reports that are kept
 
 def find_tool() -> str | None:
     """compute-sanitizer, on the PATH or of the CUDA toolkit: PyPI's lacks what it launches with."""
-    folders = os.get_exec_path()
-    if cpp_extension.CUDA_HOME:
-        folders.append(f"{cpp_extension.CUDA_HOME}/bin")
+    toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    folders = [*os.get_exec_path(), f"{toolkit}/bin"]
     return shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
 
 

@@ -1,4 +1,4 @@
-"""The last record, as docs/guarantees.md has it."""
+"""What became of the parts: a line in a terminal, a table in docs/guarantees.md."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ def section(record: GpuCheckRecord | None) -> str:
 def with_section(document: str, record: GpuCheckRecord | None) -> str:
     """The document with that between its markers."""
     return replace_between(document, BEGIN, section(record))
+
+
+def told(part: PartResult) -> str:
+    """For a terminal: a line, and one for each failure."""
+    figures = f" ({_figures(part)})" if part.figures else ""
+    reason = f": {_one_line(part.reason)}" if part.reason is not None else ""
+    line = f"{part.part}: {_outcome(part)} in {part.seconds:.0f} s{figures}{reason}"
+    failures = (f"\n    {one.name}: {_one_line(one.text)}" for one in part.failures)
+    return line + "".join(failures)
 
 
 def _machine(record: GpuCheckRecord) -> str:

@@ -60,7 +60,7 @@ class SweepPart(Part):
     def command(self, journal: Path, seconds: float) -> Command:
         """Of this module."""
         options = ("--journal", str(journal), *seconds_option("--seconds", seconds))
-        return Command((sys.executable, "-m", __spec__.name, self.name, *options))
+        return Command((sys.executable, "-m", __name__, self.name, *options))
 
     def figures(self, units: Collection[Unit]) -> dict[str, float]:
         """The sweep's own."""
@@ -73,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=list(SWEEPS))
     parser.add_argument("--journal", type=Path, required=True, metavar="FILE")
     parser.add_argument("--seconds", type=float, default=math.inf)
+    parser.add_argument("--device", type=torch.device, default="cuda", help="cpu: for a look")
     options = parser.parse_args(argv)
-    device = torch.device("cuda", torch.cuda.current_device())
     end = time.monotonic() + options.seconds
-    do_tasks(SWEEPS[options.name].tasks(device), Journal(options.journal), end)
+    do_tasks(SWEEPS[options.name].tasks(options.device), Journal(options.journal), end)
     return 0
 
 
