@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ for _package in ("pydantic", "rich"):
 from bench.gpu_check.journal import Journal, Progress, Unit
 from bench.gpu_check.program import Command, Ended, run_program
 from bench.gpu_check.sanitizer import Sanitizer, said_by_tool
-from bench.gpu_check.suite import BIG_TENSORS, FUZZING_ON_CUDA, SUITE, PytestPart
+from bench.gpu_check.suite import BIG_TENSORS, EMULATORS, FUZZING_ON_CUDA, SUITE, PytestPart
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,6 +107,17 @@ def test_a_gpu_is_required(name: str) -> None:
 def test_every_test_belongs_to_one_part() -> None:
     for part in (BIG_TENSORS, FUZZING_ON_CUDA):
         assert f"--ignore={part.arguments[-1]}" in SUITE.arguments
+
+
+def test_no_test_that_needs_a_gpu_is_left_out_with_the_emulators() -> None:
+    """And none that compiles the emulator is left."""
+    for path in (ROOT / "tests").glob("test_*.py"):
+        source = path.read_text()
+        is_left_out = any(path.match(files) for files in EMULATORS)
+        imports_it = re.search(r"^\s*(import|from) emulat", source, re.MULTILINE) is not None
+        asks_for_a_gpu = re.search(r"\b(gpu|hopper|device): torch", source) is not None
+        assert is_left_out == imports_it, path
+        assert not (is_left_out and asks_for_a_gpu), path
 
 
 # compute-sanitizer

@@ -45,7 +45,7 @@ class Checks:
     runner: Runner
     deadline: Deadline
     say: Say
-    keep: Callable[[GpuCheckRecord], None]
+    keep: Callable[[GpuCheckRecord], object]
     """Called after every part: whatever ends a run does not ask first."""
 
     def run(self, names: Sequence[str]) -> None:

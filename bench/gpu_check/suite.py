@@ -13,6 +13,9 @@ from .program import Command
 BIG: Final = "tests/test_big_tensors.py"
 FUZZING: Final = "tests/test_fuzz_cuda.py"
 
+# Of the emulator: none needs a GPU, and to collect them is to compile it, for minutes.
+EMULATORS: Final = ("tests/test_*emula*", "tests/test_splits.py", "tests/test_cuda_build.py")
+
 # What else is installed on a machine must not be part of the run: one plugin warns where tests run
 # in several processes, and here a warning is an error.
 ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -43,6 +46,7 @@ SUITE: Final = PytestPart(
     "--only-gpu",
     f"--ignore={BIG}",
     f"--ignore={FUZZING}",
+    *(f"--ignore-glob={files}" for files in EMULATORS),
 )
 BIG_TENSORS: Final = PytestPart(
     "big_tensors", "are tensors past 2^31 elements computed right?", "--only-gpu", BIG
