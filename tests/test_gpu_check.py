@@ -334,12 +334,26 @@ def test_a_process_that_leaves_its_gpu_is_followed_by_another(check: Check) -> N
     assert checked["one"].figures == {"passed": 2, "failed": 1}
 
 
-def test_a_process_that_does_nothing_is_a_failure(check: Check, tmp_path: Path) -> None:
+def test_a_process_that_does_nothing_is_a_failure(check: Check) -> None:
     checked = check(Played("one"))
-    checked.player.__class__ = type("Idle", (Player,), {"__call__": lambda *_: Ended(4, "why")})
+    checked.player = idle
     assert checked() == command.FAILED
     assert [one.text for one in checked["one"].failures] == ["it ended with status 4\nwhy"]
     assert checked["one"].is_over
+
+
+def test_what_an_earlier_process_left_running_is_not_blamed(check: Check) -> None:
+    checked = check(Played("one"))
+    checked.player.interrupt_at = "one b"
+    checked()
+    checked.player = idle
+    assert checked() == command.FAILED
+    assert [one.name for one in checked["one"].failures] == ["the process"]
+
+
+def idle(command: Command, seconds: float, log: Path) -> Ended:
+    """A process that ends before it starts anything."""
+    return Ended(4, "why")
 
 
 def test_what_an_output_says_fails_a_part_whose_units_pass(check: Check) -> None:

@@ -393,7 +393,14 @@ def test_the_process_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     progress = journal.read()
     assert progress.is_complete
     assert [unit.outcome for unit in progress.units.values()] == ["passed"] * soak.STRETCHES
-    assert SweepPart("soak").result(progress).figures["calls"] == 40
+    figures = SweepPart("soak").result(progress).figures
+    assert (figures["calls"], "failed" in figures) == (40, False)
+
+
+def test_failed_tasks_are_counted() -> None:
+    units = [Unit(name="a", outcome="failed"), Unit(name="b", outcome="passed")]
+    found = SweepPart("determinism").figures(units)
+    assert found == {"kernels and passes": 2, "failed": 1}
 
 
 @pytest.mark.parametrize("name", list(SWEEPS))

@@ -63,8 +63,9 @@ class SweepPart(Part):
         return Command((sys.executable, "-m", __name__, self.name, *options))
 
     def figures(self, units: Collection[Unit]) -> dict[str, float]:
-        """The sweep's own."""
-        return SWEEPS[self.name].figures(units)
+        """The sweep's own, and how many tasks failed."""
+        failed = sum(unit.outcome == "failed" for unit in units)
+        return {**SWEEPS[self.name].figures(units), **({"failed": failed} if failed else {})}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
