@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Played(Part):
         self.leaving: Collection[str] = told.get("leaving", ())
         self.refused: str | None = told.get("refused")
         self.says: str = told.get("says", "")
+        self.is_watched: bool = told.get("is_watched", False)
 
     def command(self, journal: Path, seconds: float) -> Command:
         return Command((self.name, str(journal), *seconds_option("", seconds)))
@@ -63,9 +64,11 @@ class Played(Part):
     def refusal(self, run: Runner, seconds: float, log: Path) -> str | None:
         return self.refused
 
-    def complaints(self, ended: Ended, journal: Path, progress: Progress) -> Iterator[Unit]:
-        if self.says:
-            yield Unit(name="beside the units", outcome="failed", text=self.says)
+    def judge(self, ended: Ended, progress: Progress) -> Sequence[Unit] | None:
+        if self.is_watched and ended.status is None:
+            return None
+        said = Unit(name="beside the units", outcome="failed", text=self.says)
+        return [said] if self.says else []
 
 
 class Player:
@@ -221,7 +224,7 @@ def test_what_hangs_is_killed_at_the_limit_and_fails_the_second_time(check: Chec
     assert checked["one"].outcome is Outcome.UNFINISHED
     assert checked("--time-limit", "100") == command.FAILED
     assert checked["one"].failures[0].name == "b"
-    assert "killed for the time while it ran, 2 times" in checked["one"].failures[0].text
+    assert "it did not end before the time was over, 2 times" in checked["one"].failures[0].text
     assert not checked["one"].is_over
     assert checked("--time-limit", "100") == command.FAILED
     assert checked.player.done == ["one a", "one c"]
@@ -360,6 +363,29 @@ def test_what_an_output_says_fails_a_part_whose_units_pass(check: Check) -> None
     checked = check(Played("one", says="a race"))
     assert checked() == command.FAILED
     assert [one.text for one in checked["one"].failures] == ["a race"]
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_of_a_watched_process_nothing_counts_without_its_last_word(
+    check: Check, is_watched: bool
+) -> None:
+    checked = check(Played("one", is_watched=is_watched))
+    checked.player.interrupt_at = "one c"
+    assert checked() == command.INTERRUPTED
+    checked.player.interrupt_at = None
+    checked.player.done.clear()
+    assert checked() == command.PASSED
+    assert checked.player.done == (["one a", "one b", "one c"] if is_watched else ["one c"])
+    assert checked["one"].figures == {"passed": 3}
+
+
+def test_of_a_watched_process_that_is_killed_nothing_counts(check: Check) -> None:
+    checked = check(Played("one", ["a"]), Played("two", hanging=["b"], is_watched=True))
+    for _ in range(2):
+        assert checked("--time-limit", "100") in (command.UNFINISHED, command.FAILED)
+    assert checked("--time-limit", "100") == command.FAILED
+    assert checked.player.done == ["one a", "two a", "two a", "two a", "two c"]
+    assert checked["two"].figures == {"passed": 2, "failed": 1}
 
 
 def test_a_part_without_units_has_failed(check: Check) -> None:

@@ -87,6 +87,16 @@ def test_the_time_ends_it_between_tests(example: PytestPart, tmp_path: Path) -> 
     assert progress.was_stopped and not progress.is_complete
 
 
+def test_the_time_ends_a_test_that_goes_on(example: PytestPart, tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text("import time\ndef test_long(): time.sleep(60)\n")
+    journal = Journal(tmp_path / "journal.jsonl")
+    ended = run_program(example.command(journal.path, 1.0), 60, tmp_path / "log")
+    assert ended.status == 2, ended.output
+    progress = journal.read()
+    assert progress.running is not None and progress.running.endswith("::test_long")
+    assert progress.was_stopped and not progress.is_complete
+
+
 def test_files_that_cannot_be_read_are_no_success(example: PytestPart, tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text("import what_there_is_not")
     journal = Journal(tmp_path / "journal.jsonl")
@@ -205,46 +215,43 @@ def test_without_the_tool() -> None:
     assert refusal == "compute-sanitizer was found neither on the PATH nor in a CUDA toolkit"
 
 
-def complaints(ended: Ended) -> list[tuple[str, str | None]]:
-    progress = Progress(processes=3)
-    found = memcheck().complaints(ended, Path("journal"), progress)
-    return [(unit.name, unit.text) for unit in found if unit.outcome == "failed"]
+def judged(ended: Ended, running: str | None = None) -> list[tuple[str, str | None]] | None:
+    found = memcheck().judge(ended, Progress(processes=3, running=running))
+    if found is None:
+        return None
+    assert all(unit.outcome == "failed" for unit in found)
+    return [(unit.name, unit.text) for unit in found]
 
 
-@pytest.mark.parametrize(
-    "ended",
-    [
-        Ended(0, CLEAN),
-        Ended(1, CLEAN),
-        Ended(0, CLEAN_OF_RACES),
-        Ended(None, CLEAN.partition("..")[0]),
-    ],
-    ids=["clean", "tests_failed", "races", "killed"],
-)
-def test_it_does_not_complain(ended: Ended) -> None:
-    assert complaints(ended) == []
+@pytest.mark.parametrize("output", [CLEAN, CLEAN_OF_RACES], ids=["memory", "races"])
+@pytest.mark.parametrize("status", [0, 1, None], ids=["passed", "tests_failed", "killed_behind_it"])
+def test_a_clean_summary_is_no_failure(output: str, status: int | None) -> None:
+    assert judged(Ended(status, output)) == []
 
 
-@pytest.mark.parametrize(
-    "ended",
-    [Ended(0, f"{INVALID}[compute-sanitizer] ERROR SUMMARY: 1 error\n"), Ended(None, INVALID)],
-    ids=["at_the_end", "killed"],
-)
-def test_its_complaint_is_a_failure(ended: Ended) -> None:
-    ((name, text),) = complaints(ended)
+def test_without_a_summary_nobody_knows() -> None:
+    header, _, _ = CLEAN.partition("..")
+    assert judged(Ended(None, header)) is None
+    assert judged(Ended(None, INVALID)) is None
+    assert judged(Ended(-11, header), running="a test") is None
+
+
+def test_its_complaint_is_a_failure() -> None:
+    output = f"{INVALID}[compute-sanitizer] ERROR SUMMARY: 1 error\n"
+    ((name, text),) = judged(Ended(0, output)) or ()
     assert name == "what memcheck said of process 3"
     assert text is not None
     assert text.splitlines()[:2] == INVALID_IN_WORDS
 
 
 def test_a_process_without_a_summary_is_a_failure() -> None:
-    ((_, text),) = complaints(Ended(-11, "[compute-sanitizer] COMPUTE-SANITIZER\n"))
+    ((_, text),) = judged(Ended(-11, "[compute-sanitizer] COMPUTE-SANITIZER\n")) or ()
     assert text == "no summary: it ended by signal 11 (SIGSEGV)"
 
 
 def test_hazards_that_are_only_counted_are_a_failure() -> None:
     words = "[compute-sanitizer] RACECHECK SUMMARY: 2 hazards displayed (0 errors, 2 warnings)"
-    ((_, text),) = complaints(Ended(0, words))
+    ((_, text),) = judged(Ended(0, words)) or ()
     assert text == "RACECHECK SUMMARY: 2 hazards displayed (0 errors, 2 warnings)"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -63,7 +64,7 @@ def check_kernel(
     calls, refusals = 0, []
     with float32_products(kernel.precision), torch.no_grad():
         for sizes in SIZES:
-            for splits in SPLITS:
+            for splits in SPLITS if kernel.tile is not None else SPLITS[:1]:
                 call = kernel.call(computed, sizes, device, splits)
                 try:
                     first = call()
@@ -112,9 +113,8 @@ def in_threads(call: Call, first: Results, device: torch.device) -> None:
         with torch.cuda.stream(_stream(device)):
             work(number)
 
-    make_noise = _noise(device)
-    make_noise()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with _noise(device) as make_noise, ThreadPoolExecutor(AT_ONCE) as pool:
+        make_noise()
         found = pool.map(work_on_a_stream if device.type == "cuda" else work, range(AT_ONCE))
         list(found)
 
@@ -122,16 +122,16 @@ def in_threads(call: Call, first: Results, device: torch.device) -> None:
 def on_streams(call: Call, first: Results, device: torch.device) -> None:
     """Several at once, and noise on another: which blocks run first, and where, varies."""
     streams = [_stream(device) for _ in range(AT_ONCE)]
-    make_noise = _noise(device)
-    for _ in range(ROUNDS):
-        make_noise()
-        found = []
-        for stream in streams:
-            with torch.cuda.stream(stream):
-                found.append(call())
-        torch.cuda.synchronize(device)
-        for results in found:
-            compare(results, first, f"on one of {AT_ONCE} streams at once")
+    with _noise(device) as make_noise:
+        for _ in range(ROUNDS):
+            make_noise()
+            found = []
+            for stream in streams:
+                with torch.cuda.stream(stream):
+                    found.append(call())
+            torch.cuda.synchronize(device)
+            for results in found:
+                compare(results, first, f"on one of {AT_ONCE} streams at once")
 
 
 def in_graph(call: Call, first: Results, device: torch.device) -> None:
@@ -183,10 +183,12 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
     return stream
 
 
-def _noise(device: torch.device) -> Callable[[], None]:
+@contextmanager
+def _noise(device: torch.device) -> Iterator[Callable[[], None]]:
     """Keeps multiprocessors and memory busy on a stream of its own; nothing on the CPU."""
     if device.type != "cuda":
-        return lambda: None
+        yield lambda: None
+        return
     square = torch.randn(1024, 1024, device=device)
     large = torch.empty(2**24, device=device)
     stream = _stream(device)
@@ -197,4 +199,7 @@ def _noise(device: torch.device) -> Callable[[], None]:
                 square @ square
                 large.normal_()
 
-    return make
+    try:
+        yield make
+    finally:
+        torch.cuda.synchronize(device)  # or others get memory that it still writes

@@ -33,9 +33,19 @@ class Unit(Strict):
 class Event(Strict):
     """One line."""
 
-    what: Literal["process", "started", "ended", "cut", "stopped", "left", "refused", "complete"]
-    """A process begins; a unit starts, ends, was running when the process was killed; the process
-    stops for the time, was left by whatever means; the part cannot be done; nothing is left."""
+    what: Literal[
+        "process",  # begins
+        "started",  # a unit
+        "ended",
+        "noted",  # a unit, by the one that watches over the processes
+        "cut",  # a unit that was running when its process ended for the time
+        "stopped",  # the process, by itself for the time
+        "complete",  # says the process: nothing is left
+        "left",  # the process, by whatever means, after so many seconds
+        "judged",  # what it noted counts
+        "dropped",  # or does not
+        "refused",  # the part, as a whole
+    ]
     name: str | None = None
     unit: Unit | None = None
     seconds: float = 0.0
@@ -54,6 +64,8 @@ class Progress:
     seconds: float = 0.0
     was_stopped: bool = False
     """Whether the last process stopped for the time."""
+    unjudged: set[str] = field(default_factory=set)
+    """Units of a last process that nobody has judged."""
     is_complete: bool = False
     refusal: str | None = None
 
@@ -67,17 +79,27 @@ class Progress:
         if event.what == "process":
             self.processes += 1
             self.running, self.was_stopped = None, False
+            self.unjudged = set()
         elif event.what == "started":
             self.running = event.name
-        elif event.what == "ended" and event.unit is not None:
+        elif event.what in ("ended", "noted") and event.unit is not None:
             self.units[event.unit.name] = event.unit
             self.running = None
+            if event.what == "ended":
+                self.unjudged.add(event.unit.name)
         elif event.what == "cut" and event.name is not None:
             self.cuts[event.name] += 1
         elif event.what == "stopped":
             self.was_stopped = True
         elif event.what == "left":
             self.seconds += event.seconds
+        elif event.what == "judged":
+            self.unjudged = set()
+        elif event.what == "dropped":
+            self.units = {
+                name: unit for name, unit in self.units.items() if name not in self.unjudged
+            }
+            self.unjudged, self.is_complete = set(), False
         elif event.what == "refused":
             self.refusal = event.words
         elif event.what == "complete":
@@ -107,12 +129,14 @@ class Journal:
 
     def end(self, unit: Unit) -> None:
         """With how it ended."""
-        if unit.text is not None:
-            unit = unit.model_copy(update={"text": shortened(unit.text)})
-        self._write(Event(what="ended", unit=unit))
+        self._write(Event(what="ended", unit=_shortened(unit)))
+
+    def note(self, unit: Unit) -> None:
+        """How a unit ended that could not say so itself."""
+        self._write(Event(what="noted", unit=_shortened(unit)))
 
     def cut(self, name: str) -> None:
-        """A unit that was running when the process was killed for the time."""
+        """A unit that was running when its process ended for the time."""
         self._write(Event(what="cut", name=name))
 
     def stop(self) -> None:
@@ -122,6 +146,14 @@ class Journal:
     def leave(self, seconds: float) -> None:
         """After a process that took so long."""
         self._write(Event(what="left", seconds=seconds))
+
+    def judge(self) -> None:
+        """What the last process noted counts."""
+        self._write(Event(what="judged"))
+
+    def drop(self) -> None:
+        """What the last process noted does not count."""
+        self._write(Event(what="dropped"))
 
     def refuse(self, words: str) -> None:
         """The part cannot be done here."""
@@ -153,6 +185,12 @@ class Journal:
                 yield Event.model_validate_json(line)
             except ValidationError:  # half a line
                 continue
+
+
+def _shortened(unit: Unit) -> Unit:
+    if unit.text is None:
+        return unit
+    return unit.model_copy(update={"text": shortened(unit.text)})
 
 
 def shortened(text: str) -> str:

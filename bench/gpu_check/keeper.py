@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import pytest
 
 from .journal import Journal, Unit
+
+PATIENCE: Final = 1.05  # with a test that runs when the time is over: so much of it
+MOST_PATIENCE: Final = 15.0  # or so many seconds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,8 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keeps the journal, where one is named."""
     path = config.getoption("--journal")
     if path is not None:
-        end = time.monotonic() + config.getoption("--journal-seconds")
-        config.pluginmanager.register(Keeper(Journal(path), end))
+        seconds = config.getoption("--journal-seconds")
+        keeper = Keeper(Journal(path), time.monotonic() + seconds)
+        config.pluginmanager.register(keeper)
+        if not math.isinf(seconds):
+            signal.signal(signal.SIGALRM, keeper.interrupt)
+            signal.setitimer(signal.ITIMER_REAL, min(seconds * PATIENCE, seconds + MOST_PATIENCE))
 
 
 class Keeper:
@@ -73,6 +81,11 @@ class Keeper:
         codes = pytest.ExitCode
         if exitstatus in (codes.OK, codes.TESTS_FAILED, codes.NO_TESTS_COLLECTED):
             self._journal.complete()
+
+    def interrupt(self, *_: object) -> None:
+        """Ends a test that is still running: what watches the process has a last word to say."""
+        self._journal.stop()
+        raise KeyboardInterrupt
 
     def _stop(self, why: str) -> None:
         assert self._session is not None

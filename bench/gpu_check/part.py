@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .journal import Progress, Unit
@@ -29,9 +29,11 @@ class Part(ABC):
         """Why the part cannot be done here, in the words of whatever refuses it."""
         return None
 
-    def complaints(self, ended: Ended, journal: Path, progress: Progress) -> Iterator[Unit]:
-        """Failures that the journal does not know of."""
-        return iter(())
+    def judge(self, ended: Ended, progress: Progress) -> Sequence[Unit] | None:
+        """Failures that the process' output tells of, and its journal does not; None where one
+        cannot know, so that what it noted does not count.
+        """
+        return ()
 
     def figures(self, units: Collection[Unit]) -> dict[str, float]:
         """Of all units together."""

@@ -78,25 +78,26 @@ class Checks:
         if words is not None:
             journal.refuse(words)
             return
+        if journal.read().unjudged:  # of a run that something ended
+            _judge(part, journal, Ended(None, ""))
         for _ in range(MOST_PROCESSES):
             if self.deadline.remaining() < LEAST_SECONDS:
                 return
             units_before = len(journal.read().units)
             ended = self._process(part, journal)
+            _judge(part, journal, ended)
             progress = journal.read()
-            for unit in part.complaints(ended, journal.path, progress):
-                journal.end(unit)
-            if progress.is_complete or progress.was_stopped:
+            if progress.is_complete:
                 return
-            if ended.status is None:
+            if ended.status is None or progress.was_stopped:
                 _note_cut(journal, progress)
                 return
             if progress.running is not None:
                 words = f"the process {ended.how}\n{ended.last_words}"
-                journal.end(Unit(name=progress.running, outcome="failed", text=words))
+                journal.note(Unit(name=progress.running, outcome="failed", text=words))
             elif len(progress.units) == units_before:
                 words = f"it {ended.how}\n{ended.last_words}"
-                journal.end(Unit(name="the process", outcome="failed", text=words))
+                journal.note(Unit(name="the process", outcome="failed", text=words))
                 journal.complete()
                 return
             # Otherwise it left on purpose, from a GPU that no longer answers it: the next goes on.
@@ -113,12 +114,22 @@ class Checks:
             journal.leave(self.deadline.clock() - start)
 
 
+def _judge(part: Part, journal: Journal, ended: Ended) -> None:
+    failures = part.judge(ended, journal.read())
+    if failures is None:
+        journal.drop()
+        return
+    for unit in failures:
+        journal.note(unit)
+    journal.judge()
+
+
 def _note_cut(journal: Journal, progress: Progress) -> None:
-    """What was running is done again, but not for ever."""
+    """What was running when the time was over is done again, but not for ever."""
     name = progress.running
     if name is None:
         return
     journal.cut(name)
     if progress.cuts[name] + 1 >= MOST_CUTS:
-        text = f"it was killed for the time while it ran, {MOST_CUTS} times"
-        journal.end(Unit(name=name, outcome="failed", text=text))
+        text = f"it did not end before the time was over, {MOST_CUTS} times"
+        journal.note(Unit(name=name, outcome="failed", text=text))

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -80,17 +80,20 @@ class Sanitizer(PytestPart):
             return None
         return "\n".join(_reports(words)) or f"it {ended.how}: {ended.last_words}"
 
-    def complaints(self, ended: Ended, journal: Path, progress: Progress) -> Iterator[Unit]:
-        """What the tool says of the process: it does not tell pytest, whose tests pass."""
+    def judge(self, ended: Ended, progress: Progress) -> Sequence[Unit] | None:
+        """By the summary: the tool does not tell pytest, whose tests pass. Without one, as of a
+        process that was killed, nobody knows what it would have said.
+        """
         words = said_by_tool(ended.output)
         summaries, reports = _summaries(words), _reports(words)
-        is_clean = bool(summaries) and not any(summaries)
-        if is_clean or (ended.status is None and not reports):
-            return
+        if summaries and not any(summaries):
+            return ()
+        if not summaries and (ended.status is None or progress.running is not None):
+            return None
         told = [*reports[:_MOST_LINES], *filter(_SUMMARY.match, words)]
         text = "\n".join(told) or f"no summary: it {ended.how}"
         name = f"what {self.name} said of process {progress.processes}"
-        yield Unit(name=name, outcome="failed", text=text)
+        return [Unit(name=name, outcome="failed", text=text)]
 
     def _watched(
         self, arguments: Sequence[str], environment: dict[str, str] | None = None
