@@ -54,6 +54,7 @@ class Played(Part):
         self.crashing: Collection[str] = told.get("crashing", ())
         self.hanging: Collection[str] = told.get("hanging", ())
         self.leaving: Collection[str] = told.get("leaving", ())
+        self.interrupted: Collection[str] = told.get("interrupted", ())
         self.refused: str | None = told.get("refused")
         self.says: str = told.get("says", "")
         self.is_watched: bool = told.get("is_watched", False)
@@ -99,6 +100,10 @@ class Player:
             if unit in part.hanging:
                 self.clock.now += seconds
                 return Ended(None, "")
+            if unit in part.interrupted:  # by its own process, a little behind the limit
+                self.clock.now = end + 1
+                journal.stop()
+                return Ended(2, "")
             self.clock.now += 1
             self.done.append(f"{name} {unit}")
             if unit in part.crashing:
@@ -363,6 +368,23 @@ def test_what_an_output_says_fails_a_part_whose_units_pass(check: Check) -> None
     checked = check(Played("one", says="a race"))
     assert checked() == command.FAILED
     assert [one.text for one in checked["one"].failures] == ["a race"]
+
+
+def test_what_its_own_process_ends_for_the_time_is_done_again(check: Check) -> None:
+    checked = check(Played("one", interrupted=["b"]))
+    assert checked("--time-limit", "100") == command.UNFINISHED
+    assert checked["one"].outcome is Outcome.UNFINISHED
+    assert checked("--time-limit", "100") == command.FAILED
+    (failure,) = checked["one"].failures
+    assert failure.text == "it did not end before the time was over, 2 times"
+    assert checked.player.done == ["one a"]
+
+
+def test_of_a_watched_process_that_stops_for_the_time_all_counts(check: Check) -> None:
+    checked = check(Played("one", [str(number) for number in range(30)], is_watched=True))
+    assert checked("--time-limit", "20") == command.UNFINISHED
+    assert checked("--time-limit", "20") == command.PASSED
+    assert len(checked.player.done) == 30
 
 
 @pytest.mark.parametrize("is_watched", [False, True])
