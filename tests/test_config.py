@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,6 +72,17 @@ def test_compiled_module() -> None:
 def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert facts(psd.show_config())["GPUs"] == "none visible"
+
+
+def test_every_visible_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [
+        SimpleNamespace(name="NVIDIA A100", major=8, minor=0),
+        SimpleNamespace(name="NVIDIA H200", major=9, minor=0),
+    ]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(gpus))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", gpus.__getitem__)
+    assert facts(psd.show_config())["GPUs"] == "NVIDIA A100 (sm_80), NVIDIA H200 (sm_90)"
 
 
 def test_real_gpus(gpu: torch.device) -> None:

@@ -105,6 +105,16 @@ def test_other_inputs_are_the_original_forward_s(
     assert not calls
 
 
+def test_calls_by_keyword_are_the_original_forward_s(calls: list[tuple[int, ...]]) -> None:
+    module = NLinear()
+    psd.convert(module, verbose=False)
+    x = torch.randn(BATCH, STEPS, IN)
+    torch.testing.assert_close(module(x=x), module(x))
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
+        module(x, x)
+
+
 def test_a_mode_that_was_not_tried_is_the_original_forward_s(calls: list[tuple[int, ...]]) -> None:
     original = EnsembleLinear()
     module = copy.deepcopy(original)

@@ -253,3 +253,22 @@ def test_a_batch_as_large_as_the_steps_are_many_is_tried() -> None:
     assert type(module)._psd_reading.dims == (3,)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError):
         module(torch.randn(STEPS, IN))
+
+
+def test_of_many_steps_no_batch_as_large_is_tried() -> None:
+    steps, sizes = 2100, []
+
+    class NLinear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(steps, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(x.numel())
+            return torch.einsum("...ti,tio->...to", x, self.weight)
+
+    module = NLinear()
+    psd.convert(module, verbose=False)
+    assert max(sizes) == 6 * steps  # (2, 3) samples
+    x = torch.randn(2, steps, 1)
+    torch.testing.assert_close(module(x), x * module.weight[:, 0])

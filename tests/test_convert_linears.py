@@ -69,6 +69,18 @@ def test_what_becomes_of_a_linear_later_is_respected(
         layers(x[:, 1:])
 
 
+def test_a_linear_that_gets_another_dtype_is_cast_by_itself(calls: list[tuple[int, ...]]) -> None:
+    layers = nn.ModuleList(nn.Linear(IN, OUT) for _ in range(STEPS))
+    psd.convert(layers, linears=[""], verbose=False)
+    layers[2].half()
+    x = torch.randn(BATCH, STEPS, IN)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = torch.stack([each(x[:, t]) for t, each in enumerate(layers)], 1)
+        y = layers(x)
+    assert y.dtype == torch.bfloat16 and not calls
+    torch.testing.assert_close(y, expected)
+
+
 def with_hook(linear: nn.Linear) -> nn.Linear:
     linear.register_forward_pre_hook(lambda module, inputs: None)
     return linear

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from per_step_dense import PerStepDense, config, demo
+from per_step_dense import PerStepDense, __main__, config, demo
 
 for _package in ("sklearn", "matplotlib", "tqdm"):
     pytest.importorskip(_package, reason="the demo's extra is not installed")
@@ -221,3 +221,15 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--epochs", "--seeds", "--units", "--output", "--device"):
         assert option in printed
     assert "per_step_dense_demo.png" in printed
+
+
+def test_the_package_s_command_hands_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+
+    def main(argv: list[str]) -> int:
+        given.append(argv)
+        return 7
+
+    monkeypatch.setattr(demo, "main", main)
+    assert __main__.main(["demo", "--epochs", "3"]) == 7
+    assert given == [["--epochs", "3"]]

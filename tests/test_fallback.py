@@ -134,13 +134,13 @@ def randn(*shape):
     tensor = torch.randn(shape, device=DEVICE)
     return tensor.as_subclass(CudaLike) if DEVICE == "cpu" else tensor
 
-def calls():
+def calls(first):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         psd.per_step_dense(torch.randn(2, 3, 4), torch.randn(3, 4, 5))  # on the CPU
         assert not caught
         for _ in range(3):
-            y = psd.per_step_dense(randn(2, 3, 4), randn(3, 4, 5))
+            y = psd.per_step_dense(first, randn(3, 4, 5))
         psd.per_step_dense(randn(2, 3, 4), randn(3, 4, 5), activation="relu")
         assert y.is_cuda
     for warning in caught:
@@ -154,7 +154,7 @@ def test_cuda_without_the_module_warns_once(device: torch.device) -> None:
         DEVICE = {device.type!r}
         {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
         print(_ops.missing_reason)
-        calls()
+        calls(randn(2, 3, 4))
         """
     )
     reason, *warned = printed.splitlines()
@@ -175,7 +175,7 @@ def test_cuda_with_a_module_without_kernels_warns_once(device: torch.device) -> 
         _ops.has_cuda_kernels = False
         DEVICE = {device.type!r}
         {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
-        calls()
+        calls(torch.nn.utils.rnn.PackedSequence(randn(5, 4), torch.tensor([2, 2, 1])))
         """,
         prelude="",
     )
@@ -194,7 +194,7 @@ def test_a_module_with_kernels_does_not_warn(device: torch.device) -> None:
         import per_step_dense as psd
         DEVICE = {device.type!r}
         {textwrap.indent(CUDA_LIKE, " " * 8).strip()}
-        calls()
+        calls(randn(2, 3, 4))
         """,
         prelude="",
     )

@@ -36,8 +36,9 @@ def test_the_layer_passes_its_tests(backend: str, install: str) -> None:
     assert " passed" in ran.stdout and "skipped" not in ran.stdout
 
 
-def test_without_keras_the_rest_imports_and_says_how_to_install_it(tmp_path: Path) -> None:
-    (tmp_path / "keras.py").write_text("raise ModuleNotFoundError('none here', name='keras')\n")
+def last_line_without(module: str, folder: Path) -> str:
+    """What a Python says in the end that imports the layer where Keras lacks that module."""
+    (folder / "keras.py").write_text(f"raise ModuleNotFoundError('none here', name={module!r})\n")
     script = (
         "import per_step_dense, sys\n"
         "assert 'keras' not in sys.modules\n"
@@ -47,13 +48,20 @@ def test_without_keras_the_rest_imports_and_says_how_to_install_it(tmp_path: Pat
     ran = subprocess.run(
         [sys.executable, "-c", script],
         cwd=TESTS.parent,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 1
-    last = ran.stderr.strip().splitlines()[-1]
-    assert last == (
+    return ran.stderr.strip().splitlines()[-1]
+
+
+def test_without_keras_the_rest_imports_and_says_how_to_install_it(tmp_path: Path) -> None:
+    assert last_line_without("keras", tmp_path) == (
         "ModuleNotFoundError: per_step_dense.keras needs Keras 3: pip install 'keras>=3'"
     )
+
+
+def test_what_keras_itself_lacks_is_said_in_its_words(tmp_path: Path) -> None:
+    assert last_line_without("optree", tmp_path) == "ModuleNotFoundError: none here"

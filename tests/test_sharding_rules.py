@@ -230,11 +230,12 @@ def test_autocast(two: World) -> None:
 
 def refusal(over: list[Any], options: dict[str, Any]) -> str:
     mesh, tensors = mesh_of(2), arguments(options.get("sizes", EVEN))
-    weight, bias = placed(tensors[1:], mesh, [[place] for place in over[1:]])
-    if over[0].is_partial():
-        x = DTensor.from_local(tensors[0].detach(), mesh, over[:1])
-    else:
-        (x,) = placed(tensors[:1], mesh, [over[:1]])
+    x, weight, bias = (
+        DTensor.from_local(tensor.detach(), mesh, [place])
+        if place.is_partial()
+        else placed([tensor], mesh, [[place]])[0]
+        for tensor, place in zip(tensors, over, strict=True)
+    )
     with Collectives() as counted, pytest.raises(ValueError) as error:
         psd.per_step_dense(x, weight, bias, activation=options.get("activation"))
     assert counted.counts == {}
@@ -280,6 +281,12 @@ SILENTLY = (
             "got x P(sum), weight R, bias R",
         ),
         (
+            (Replicate(), Partial(), Replicate()),
+            {"activation": "gelu"},
+            "weight must not be P(sum) under an activation, for sums would be in parts, "
+            f"{SILENTLY}; got x R, weight P(sum), bias R",
+        ),
+        (
             (Shard(2), Shard(0), Shard(1)),
             {},
             f"with weight S(0) x must be S(2) or R and bias S(0) or R {SILENTLY}; "
@@ -292,7 +299,7 @@ SILENTLY = (
             "got x S(2), weight S(0), bias S(0)",
         ),
     ],
-    ids=["batch_steps", "in_out", "steps_in", "sum", "activated_sum", "bias", "one_step"],
+    ids=["batch_steps", "in_out", "steps_in", "sum", "activated_sum", "weight", "bias", "one_step"],
 )
 def test_what_would_be_moved_is_refused(
     two: World, over: tuple[Any, ...], options: dict[str, Any], message: str
@@ -321,6 +328,9 @@ def refusals_of_kinds() -> list[str]:
         texts.append(str(error.value))
     with pytest.raises(ValueError) as error:
         psd.per_step_dense(x, weight, bias, activation="elu")
+    texts.append(str(error.value))
+    with pytest.raises(ValueError) as error:
+        psd.explain(tensors[0], weight, bias)
     return [*texts, str(error.value)]
 
 
@@ -336,6 +346,8 @@ def test_other_wrong_arguments_are_refused_as_on_one_device(two: World) -> None:
         assert texts[6].endswith("weight must have the dtype of x, float32; got float64")
         assert texts[7].endswith("bias must be (T, O) = (8, 12); got (8, 11)")
         assert "activation must be None or one of" in texts[8]
+        assert "weight must be what one process computes with, a plain tensor" in texts[9]
+        assert "(weight.to_local() is one); got a DTensor" in texts[9]
 
 
 def accumulation() -> str:

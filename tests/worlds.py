@@ -55,11 +55,12 @@ class World:
         return [answers[rank] for rank in range(self.size)]
 
     def stop(self) -> None:
+        for connection in self._connections:
+            connection.close()  # who waits for work ends of itself, and leaves what it measured
         for process in self._processes:
+            process.join(TIMEOUT_AFTER_A_FAILURE_S)
             process.kill()
             process.join()
-        for connection in self._connections:
-            connection.close()
         self._processes, self._connections = [], []
         if self._folder is not None:
             self._folder.cleanup()
