@@ -14,7 +14,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
+from fuzz import profiles
 from worlds import World
+
+profiles.register()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,6 +14,7 @@ from emulator.rounding import rounded_to_tf32
 from emulator.structs import TileFacts
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
+from torchs_bmm import torchs_bmm
 
 ALL = (True, True, True)
 
@@ -107,15 +108,6 @@ def kernels_of(*families: str) -> list[Kernel]:
 
 KERNELS = kernels_of("simt", "tiny", "sm80")
 SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe; gradients of 16 bits alone
-
-
-def torchs_bmm(a: Tensor, b: Tensor) -> Tensor:
-    """Torch's product of (T, M, K) and (T, K, N), as its matrix-matrix routine has it: a product
-    with a vector is added up in many lanes, which no kernel of tiles does."""
-    rows, columns = a.size(1), b.size(2)
-    a = a.repeat(1, 16, 1) if 0 < rows < 16 else a
-    b = b.repeat(1, 1, 16) if 0 < columns < 16 else b
-    return torch.bmm(a, b)[:, :rows, :columns]
 
 
 def torchs_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

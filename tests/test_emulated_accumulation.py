@@ -19,12 +19,12 @@ from emulated import (
     Gradients,
     Kernel,
     Sizes,
-    torchs_bmm,
     torchs_gradients,
 )
 from emulator.structs import ADD, ADD_FLOAT32, OVERWRITE, BackwardProblem, View2, View3, dtype_index
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
+from torchs_bmm import torchs_bmm
 
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
 

@@ -14,11 +14,12 @@ import cases
 import emulator
 import pytest
 import torch
-from emulated import KERNELS, SM90_KERNELS, Kernel, torchs_bmm
+from emulated import KERNELS, SM90_KERNELS, Kernel
 from emulator import EmulatorError
 from emulator.structs import BackwardProblem, RowRanges, View3, dtype_index
 from tolerance import assert_as_close_as_torch
 from torch import Tensor
+from torchs_bmm import torchs_bmm
 
 BELOW_SM90 = [kernel for kernel in KERNELS if kernel.takes_ranges]
 OF_SM90 = [kernel for kernel in SM90_KERNELS if kernel.takes_ranges]
