@@ -15,11 +15,15 @@ INSTALL := $(BIN)/python -m pip install --quiet \
 # Shell globs, not a list by hand: a new kernel is built without a change here.
 SOURCES := $(shell find csrc build_support -type f -not -name '*.pyc') setup.py pyproject.toml
 
-.PHONY: help demo test lint format bench docs dist clean
+# One test process a core: most of the time goes to compilers, and to kernels that are executed.
+IN_PARALLEL := --numprocesses auto --dist worksteal
+
+.PHONY: help demo test slow-test lint format bench docs dist clean
 
 help:
 	@echo 'make demo    train a small model on real data, print accuracies, draw learning curves'
-	@echo 'make test    build and run the test suite'
+	@echo 'make test    build and run the test suite, but for what takes many minutes'
+	@echo 'make slow-test  the rest of it: planted faults, kernels in bfloat16'
 	@echo 'make lint    ruff, mypy --strict, clang-format'
 	@echo 'make format  let ruff and clang-format rewrite the files'
 	@echo 'make bench   how fast it is, beside its rivals, on the GPU or else the CPU'
@@ -35,7 +39,10 @@ demo: $(VENV)/installed
 	$(BIN)/python -m per_step_dense demo
 
 test: $(VENV)/installed $(VENV)/wheels
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" $(PYTEST_ARGS)
+
+slow-test: $(VENV)/installed
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/installed
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh

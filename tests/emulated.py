@@ -8,6 +8,7 @@ from typing import Any
 
 import cases
 import emulator
+import pytest
 import torch
 import truth
 from emulator.rounding import rounded_to_tf32
@@ -108,6 +109,19 @@ def kernels_of(*families: str) -> list[Kernel]:
 
 KERNELS = kernels_of("simt", "tiny", "sm80")
 SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe; gradients of 16 bits alone
+
+
+def each_of(kernels: list[Kernel]) -> pytest.MarkDecorator:
+    """A test for each. Those of bfloat16 are slow ones: their code is float16's, but for the
+    instructions that convert and multiply."""
+    return pytest.mark.parametrize(
+        "kernel",
+        [
+            pytest.param(kernel, marks=pytest.mark.slow if kernel.dtype is torch.bfloat16 else ())
+            for kernel in kernels
+        ],
+        ids=str,
+    )
 
 
 def torchs_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -19,6 +19,7 @@ from emulated import (
     Gradients,
     Kernel,
     Sizes,
+    each_of,
     torchs_gradients,
 )
 from emulator.structs import ADD, ADD_FLOAT32, OVERWRITE, BackwardProblem, View2, View3, dtype_index
@@ -26,7 +27,7 @@ from tolerance import assert_as_close_as_torch
 from torch import Tensor
 from torchs_bmm import torchs_bmm
 
-each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
+each_kernel = each_of(KERNELS)
 
 
 class Backward(NamedTuple):

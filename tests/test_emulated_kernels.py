@@ -20,11 +20,12 @@ from emulated import (
     assert_both_match_fp64,
     assert_forward_matches_fp64,
     assert_gradients_match_fp64,
+    each_of,
 )
 from tolerance import assert_as_close_as_torch
 from truth import in_fp64
 
-each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
+each_kernel = each_of(KERNELS)
 
 
 def sizes_at_edges(kernel: Kernel) -> dict[str, Sizes]:

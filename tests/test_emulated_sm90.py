@@ -12,13 +12,13 @@ import cases
 import emulator
 import pytest
 import torch
-from emulated import SM90_KERNELS, Kernel, Sizes, assert_forward_matches_fp64
+from emulated import SM90_KERNELS, Kernel, Sizes, assert_forward_matches_fp64, each_of
 from emulator import EmulatorError
 from emulator.library import NO_ENCODER
 from test_emulated_kernels import ACTIVATIONS, TORCHS_ACTIVATIONS, assert_same_specials, units
 from torch import Tensor
 
-each_kernel = pytest.mark.parametrize("kernel", SM90_KERNELS, ids=str)
+each_kernel = each_of(SM90_KERNELS)
 HALF, BRAIN, TF32 = torch.float16, torch.bfloat16, torch.float32
 
 

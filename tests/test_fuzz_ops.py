@@ -49,7 +49,7 @@ def test_some_hundred_calls(tmp_path: Path) -> None:
 def test_a_call_is_the_same_whenever_it_is_drawn() -> None:
     calls = [repr(draw_call(random.Random("3:14"))) for _ in range(2)]
     assert calls[0] == calls[1] == repr(loop.call_of(3, 14))
-    assert repr(eval(calls[0].replace("nan", "float('nan')"))) == calls[0]
+    assert repr(eval(calls[0].replace("nan", "float('nan')"))) == calls[0]  # noqa: S307 - of this test
 
 
 def test_right_results_pass() -> None:
