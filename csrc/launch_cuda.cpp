@@ -101,16 +101,20 @@ void run(const Problem& problem, const PlannedCall& call, const Tensor& like) {
   const Tensor workspace = workspace_for(call, like);
   const Launcher<Problem> launch = launcher_of(problem, call.choice.family);
   const cudaError_t status = launch(problem, call.choice, address_of(workspace), current_stream());
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // it is said here, not once more by the next call
-  TORCH_CHECK(false, "per_step_dense: ", text_of(problem, call.choice),
-              " cannot be launched: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
-              ")");
+  check_launched(status, [&] { return text_of(problem, call.choice); });
 }
 
 }  // namespace
 
 cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+void check_launched(cudaError_t status, const std::function<std::string()>& what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // it is said here, not once more by the next call
+  TORCH_CHECK(false, "per_step_dense: ", what(),
+              " cannot be launched: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
+              ")");
+}
 
 PlannedCall plan(const ForwardProblem& problem, c10::DeviceIndex device, KernelFamily family) {
   return plan_once(problem, device, family);

@@ -4,6 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <cuda_runtime_api.h>
 
+#include <functional>
+#include <string>
+
 #include "plan_cache.h"
 #include "problem.h"
 #include "profiler_range.h"
@@ -12,6 +15,9 @@ namespace per_step_dense::cuda {
 
 // Of the current device.
 cudaStream_t current_stream();
+
+// A RuntimeError that says what cannot be launched, unless it was.
+void check_launched(cudaError_t status, const std::function<std::string()>& what);
 
 // What computes the problem; refuses where the family that is asked for cannot.
 PlannedCall plan(const ForwardProblem& problem, c10::DeviceIndex device, KernelFamily family);

@@ -1,6 +1,5 @@
 // CUDA tensors: from checked tensors to a Problem, a choice and its launches.
 #include <ATen/ops/empty.h>
-#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
@@ -203,7 +202,11 @@ Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_vi
   problem.dy = input_view3(dy_batch);
   problem.saved = input_view3(saved_batch);
   problem.dz = contiguous_view3(dz.mutable_data_ptr(), problem.t, problem.o);
-  C10_CUDA_CHECK(per_step_dense::activation_backward(problem, current_stream()));
+  check_launched(per_step_dense::activation_backward(problem, current_stream()), [&] {
+    return "the gradient of " + std::string(activation) +
+           " of B, T, O = " + std::to_string(problem.b) + ", " + std::to_string(problem.t) + ", " +
+           std::to_string(problem.o) + " in " + name_of(problem.dtype);
+  });
   return dz;
 }
 

@@ -58,7 +58,10 @@ FAR_DIMS = {
 
 
 def takes(kernel: Kernel, dims: str) -> bool:
-    """TMA wants contiguous rows, and steps under 2^40 bytes, which is 2^38 elements or more."""
+    """TMA wants contiguous rows, and steps under 2^40 bytes, which is 2^38 elements or more. One
+    dtype is enough for what is not about the width of elements."""
+    if kernel.dtype is not torch.float16:
+        return dims == "batch"
     return kernel.family != "sm90" or dims in ("batch", "steps")
 
 

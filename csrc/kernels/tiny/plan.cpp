@@ -22,8 +22,10 @@ bool is_countable(const Gemm& gemm) {
   }
   // Extents are small enough by now for one product of two, not for one of three.
   const int64_t m = rows_of_a_step(gemm), columns = gemm.t * gemm.n, rows = gemm.t * m;
-  const int64_t row_groups = std::max<int64_t>(ceil_div(m, kRows), 1);  // column sums need one
-  return columns == 0 || (rows <= kMaxUnits && columns <= kMaxUnits / row_groups);
+  // Column sums need a group of rows even where there is no row.
+  const int64_t row_groups =
+      std::max<int64_t>(ceil_div(m, kRows), gemm.column_sums.data != nullptr);
+  return columns == 0 || (rows <= kMaxUnits && row_groups <= kMaxUnits / columns);
 }
 
 template <class Problem>

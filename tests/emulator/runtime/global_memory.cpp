@@ -187,7 +187,11 @@ void GlobalMemory::finish_registration() {
 void GlobalMemory::open(const TensorView& view) {
   Buffer& buffer = *find_buffer(hull_of(view).begin, 1);
   if (!buffer.is_open.front()) return;
-  for_each_run(view, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
+  TensorView distinct = view;
+  for (int dim = 0; dim < 3; ++dim) {
+    if (view.stride[dim] == 0 && !is_result(view.role)) distinct.extent[dim] = 1;
+  }
+  for_each_run(distinct, [&](uintptr_t address, size_t bytes, int64_t, int64_t, int64_t) {
     mark(buffer, view, address, bytes);
     return true;
   });
