@@ -21,7 +21,7 @@ from build_support.version import local_version
 from tools.requirements import project
 
 ROOT = Path(__file__).resolve().parents[1]
-VERSION = re.search(r'"(.+)"', (ROOT / "per_step_dense/_version.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "per_step_dense/_version.py").read_text())[1]
 
 BUILDS_THE_PACKAGE = [
     *("per_step_dense", "csrc", "build_support", "setup.py", "pyproject.toml", "MANIFEST.in"),

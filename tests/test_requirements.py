@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.version import Version
+from pins import FOLDER, PINNED, normal, pinned, pins
 
 from tools.requirements import project, requirements
 
-FOLDER = Path(__file__).parents[1] / "requirements"
 TORCH = sorted(path.stem for path in FOLDER.glob("torch-*.txt"))
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 
 # The bench's, of machines that have them: CI does not install them.
 NOT_PINNED = {"bench-keras"}
-
-# name==version, the marker, and one hash or several
-PINNED = re.compile(
-    r"(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\\n]+?))?"
-    r"(?P<hashes>(?:[ \\\n]+--hash=sha256:[0-9a-f]{64})+)\n"
-)
-
-
-def pins(stem: str) -> list[re.Match[str]]:
-    return list(PINNED.finditer((FOLDER / f"{stem}.txt").read_text()))
-
-
-def pinned(*stems: str, python: str) -> dict[str, Version]:
-    """Each package's version on CI's machines, for one Python."""
-    machine = {
-        "python_version": python,
-        "python_full_version": f"{python}.1",
-        "platform_machine": "x86_64",
-        "sys_platform": "linux",
-    }
-    found: dict[str, Version] = {}
-    for pin in (pin for stem in stems for pin in pins(stem)):
-        requirement = Requirement(f"{pin['name']} ; {pin['marker']}" if pin["marker"] else "any")
-        if requirement.marker is None or requirement.marker.evaluate(machine):
-            version = Version(pin["version"])
-            assert found.setdefault(pin["name"], version) == version, pin["name"]
-    return found
 
 
 def asked_for() -> list[str]:
@@ -67,7 +38,7 @@ def test_pins_fit_what_is_asked_for(torch: str, python: str) -> None:
     found = pinned(torch, "common", python=python)
     for text in asked_for():
         requirement = Requirement(text)
-        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        name = normal(requirement.name)
         assert name in found, text
         assert requirement.specifier.contains(found[name]), f"{text}: {found[name]}"
 
