@@ -7,19 +7,17 @@ python -m bench.explain_shapes --update docs/design.md   puts it there
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import per_step_dense as psd
 
 from .cases import GPU_CASES, Case
-from .generated import begin_marker, replace_between
+from .generated import run_generated
 from .precision import float32_products
 
 ARCHITECTURE = "sm_90"
-BEGIN = begin_marker("python -m bench.explain_shapes")
+COMMAND = "python -m bench.explain_shapes"
 HEADER = (
     "| # | case | B,T,I,O | dtype | forward | floor, us | est. | x floor "
     "| backward | floor, us | est. | x floor |"
@@ -28,31 +26,7 @@ HEADER = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints, checks or updates the table; 1 where a checked file differs."""
-    parser = argparse.ArgumentParser(prog="python -m bench.explain_shapes")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", type=Path, metavar="FILE")
-    what.add_argument("--update", type=Path, metavar="FILE")
-    options = parser.parse_args(argv)
-    if options.check:
-        text = options.check.read_text()
-        if with_table(text) == text:
-            return 0
-        print(
-            f"{options.check} is out of date: python -m bench.explain_shapes "
-            f"--update {options.check}",
-            file=sys.stderr,
-        )
-        return 1
-    if options.update:
-        options.update.write_text(with_table(options.update.read_text()))
-    else:
-        print(format_table())
-    return 0
-
-
-def with_table(text: str) -> str:
-    """The text with the table of today between its markers."""
-    return replace_between(text, BEGIN, format_table())
+    return run_generated(COMMAND, format_table, argv)
 
 
 def format_table() -> str:

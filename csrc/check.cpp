@@ -8,6 +8,8 @@
 #include <sstream>
 #include <string>
 
+#include "kernel_in_force.h"
+
 namespace per_step_dense {
 namespace {
 
@@ -203,9 +205,16 @@ void check_memory_of_accumulator(const Named& accumulator, std::initializer_list
   }
 }
 
-bool is_cuda_family(KernelFamily family) {
-  return family != KernelFamily::kAuto && family != KernelFamily::kReference &&
-         family != KernelFamily::kAten;
+bool needs_cuda(KernelFamily family) {
+  switch (family) {
+    case KernelFamily::kAuto:
+    case KernelFamily::kReference:
+    case KernelFamily::kAten:
+    case KernelFamily::kBatchInvariant:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -327,12 +336,15 @@ void check_activation_backward(const Tensor& dy, const Tensor& saved) {
 }
 
 void check_kernel_fits_device(KernelFamily kernel, const char* name, const Tensor& tensor) {
-  if (!is_cuda_family(kernel)) return;
-  TORCH_CHECK_VALUE(tensor.is_cuda() || tensor.is_meta(), "per_step_dense: use_kernel('",
-                    name_of(kernel), "') needs CUDA tensors; ", name, " is on ", tensor.device());
+  const bool is_batch_invariant = kernel == KernelFamily::kBatchInvariant;
+  if (!needs_cuda(kernel) && !is_batch_invariant) return;
+  const bool fits = tensor.is_cuda() || tensor.is_meta() || (is_batch_invariant && tensor.is_cpu());
+  TORCH_CHECK_VALUE(fits, "per_step_dense: ", text_of(kernel), " needs ",
+                    is_batch_invariant ? "CPU or CUDA tensors; " : "CUDA tensors; ", name,
+                    " is on ", tensor.device());
 #ifndef PSD_WITH_CUDA
-  TORCH_CHECK_VALUE(!tensor.is_cuda(), "per_step_dense: use_kernel('", name_of(kernel),
-                    "') needs CUDA kernels, and this module was built without them");
+  TORCH_CHECK_VALUE(!tensor.is_cuda(), "per_step_dense: ", text_of(kernel),
+                    " needs CUDA kernels, and this module was built without them");
 #endif
 }
 
@@ -343,8 +355,9 @@ void refuse_to_transform_accumulation() {
 }
 
 void check_composite_may_serve(KernelFamily kernel, const char* what) {
-  TORCH_CHECK_VALUE(!is_cuda_family(kernel), "per_step_dense: use_kernel('", name_of(kernel),
-                    "') cannot serve ", what, "; only 'auto' and 'reference' can");
+  const bool may_serve = kernel == KernelFamily::kAuto || kernel == KernelFamily::kReference;
+  TORCH_CHECK_VALUE(may_serve, "per_step_dense: ", text_of(kernel), " cannot serve ", what,
+                    "; only 'auto' and 'reference' can");
 }
 
 }  // namespace per_step_dense

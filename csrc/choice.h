@@ -7,9 +7,10 @@
 namespace per_step_dense {
 
 enum class KernelFamily : int32_t {
-  kAuto,       // as a wish: let the chooser decide
-  kReference,  // the einsum composite
-  kAten,       // ATen's batched products: CPU, and what no kernel of this package does better
+  kAuto,            // as a wish: let the chooser decide
+  kReference,       // the einsum composite
+  kBatchInvariant,  // as a wish: what no result's dependence on the batch size follows from
+  kAten,            // ATen's batched products: CPU, and what no kernel of this package does better
   kSimt,
   kTiny,
   kSm80,
@@ -17,8 +18,8 @@ enum class KernelFamily : int32_t {
 };
 
 // Indexed by KernelFamily.
-inline constexpr const char* kKernelFamilyNames[] = {"auto", "reference", "aten", "simt",
-                                                     "tiny", "sm80",      "sm90"};
+inline constexpr const char* kKernelFamilyNames[] = {
+    "auto", "reference", "batch_invariant", "aten", "simt", "tiny", "sm80", "sm90"};
 
 constexpr const char* name_of(KernelFamily family) {
   return kKernelFamilyNames[static_cast<int32_t>(family)];

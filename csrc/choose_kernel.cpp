@@ -107,7 +107,7 @@ class Candidates {
              const Constraint& constraint) {
     const Estimator<Problem> estimator(problem, architecture);
     for (const KernelFamily family : kFamilies) {
-      if (!admits(constraint, family)) continue;
+      if (!admits(constraint, family, problem.dtype)) continue;
       if (!why_not(problem, family, architecture).empty()) continue;
       for (int tile = 0; tile < tile_count(family, problem.dtype); ++tile) {
         if (constraint.tile >= 0 && constraint.tile != tile) continue;
@@ -136,7 +136,10 @@ class Candidates {
     return family != KernelFamily::kSm90 || sm90::has_tile(problem.dtype, problem.rows, tile);
   }
 
-  static bool admits(const Constraint& constraint, KernelFamily family) {
+  static bool admits(const Constraint& constraint, KernelFamily family, DType dtype) {
+    if (constraint.family == KernelFamily::kBatchInvariant) {
+      return family == batch_invariant_family(dtype);
+    }
     return constraint.family == KernelFamily::kAuto || constraint.family == family;
   }
 
@@ -149,6 +152,8 @@ class Candidates {
     choice.tile = tile;
     choice.sms = architecture.sms;
     set_splits(choice, problem);
+    static_assert(kForward == kGradInput);  // neither is a sum over the batch
+    if (constraint.family == KernelFamily::kBatchInvariant) choice.splits[kForward] = 1;
     for (int p = 0; p < kMaxProducts; ++p) {
       if (constraint.splits[p] > 0) choice.splits[p] = constraint.splits[p];
     }

@@ -12,15 +12,24 @@
 #include "architecture.h"
 #include "choice.h"
 #include "kernels/launch_shape.h"
+#include "kernels/tensor_cores.h"
 #include "problem.h"
 
 namespace per_step_dense {
 
+// The family whose sums have one order for a dtype, whatever the batch size, the strides and the
+// tile, as long as none is split.
+constexpr KernelFamily batch_invariant_family(DType dtype) {
+  return have_tensor_cores(dtype) ? KernelFamily::kSm80 : KernelFamily::kSimt;
+}
+
 // What a choice must be; the rest is free.
 struct Constraint {
-  KernelFamily family = KernelFamily::kAuto;  // any other leaves no other
-  int32_t tile = -1;                          // an index into the family's tiles; -1: any
-  int32_t splits[kMaxProducts] = {0, 0};      // by Product; 0: any
+  // Any but kAuto leaves no other; kBatchInvariant leaves the one above, and keeps it from
+  // splitting what is not a sum over the batch.
+  KernelFamily family = KernelFamily::kAuto;
+  int32_t tile = -1;                      // an index into the family's tiles; -1: any
+  int32_t splits[kMaxProducts] = {0, 0};  // by Product; 0: any
 };
 
 // Where nothing satisfies the constraint, the family is kAten; why_not() says what is in the way.

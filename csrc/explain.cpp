@@ -213,6 +213,8 @@ Explanation explain_library(const Problem& problem, KernelFamily family, const T
   told.launches = x.is_cpu() ? 0 : library_launches(problem);
   if (family == KernelFamily::kReference) {
     told.reason = "use_kernel('reference') asks for torch.einsum";
+  } else if (family == KernelFamily::kBatchInvariant) {
+    told.reason = "batch_invariant() asks for sums in an order that no batch size changes";
   } else if (x.is_cuda()) {
     told.reason = "this module was built without CUDA kernels: ATen's batched products";
   } else if (cpu::dense::serves(x)) {
@@ -290,8 +292,8 @@ template <class Problem>
 void check_family_takes(const Problem& problem, KernelFamily family,
                         const Architecture& architecture) {
   const std::string obstacle = why_not(problem, family, architecture);
-  TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
-                    "') cannot take this call: ", obstacle);
+  TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: ", text_of(family),
+                    " cannot take this call: ", obstacle);
 }
 
 // The pass that turns dy into dz.
@@ -323,7 +325,7 @@ ExplainedCall explain(const Tensor& x, const Tensor& weight, const std::optional
 
   ExplainedCall call;
   if (!found || family == KernelFamily::kReference) {
-    const KernelFamily library = family == KernelFamily::kReference ? family : KernelFamily::kAten;
+    const KernelFamily library = family == KernelFamily::kAuto ? KernelFamily::kAten : family;
     call.forward = explain_library(problems.forward, library, x);
     call.backward = explain_library(problems.backward, library, x);
   } else {

@@ -12,6 +12,11 @@ thread_local KernelFamily in_force = KernelFamily::kAuto;
 
 }  // namespace
 
+std::string text_of(KernelFamily family) {
+  if (family == KernelFamily::kBatchInvariant) return "batch_invariant()";
+  return std::string("use_kernel('") + name_of(family) + "')";
+}
+
 KernelFamily parse_kernel(std::string_view name) {
   for (const KernelFamily family : kNamedFamilies) {
     if (name == name_of(family)) return family;

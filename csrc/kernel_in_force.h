@@ -1,6 +1,7 @@
 // Which family of kernels a thread asks for: what use_kernel sets and the ops' `family` overrides.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "choice.h"
@@ -9,9 +10,13 @@
 namespace per_step_dense {
 
 // The families that may be asked for by name.
-inline constexpr KernelFamily kNamedFamilies[] = {KernelFamily::kAuto, KernelFamily::kReference,
-                                                  KernelFamily::kSimt, KernelFamily::kTiny,
-                                                  KernelFamily::kSm80, KernelFamily::kSm90};
+inline constexpr KernelFamily kNamedFamilies[] = {
+    KernelFamily::kAuto, KernelFamily::kReference, KernelFamily::kBatchInvariant,
+    KernelFamily::kSimt, KernelFamily::kTiny,      KernelFamily::kSm80,
+    KernelFamily::kSm90};
+
+// What Python calls the wish, for errors: "use_kernel('simt')", "batch_invariant()".
+std::string text_of(KernelFamily family);
 
 // Refuses other names with a ValueError that lists these.
 KernelFamily parse_kernel(std::string_view name);

@@ -7,6 +7,7 @@
 #include "choose_kernel_cuda.h"
 #include "device_cuda.h"
 #include "forced_tile.h"
+#include "kernel_in_force.h"
 #include "kernels/simt/simt.h"
 #include "kernels/sm80/sm80.h"
 #include "kernels/sm90/sm90.h"
@@ -23,8 +24,8 @@ PlannedCall make_plan(const Problem& problem, const Architecture& architecture,
                       KernelFamily family) {
   if (family != KernelFamily::kAuto) {
     const std::string obstacle = why_not(problem, family, architecture);
-    TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: use_kernel('", name_of(family),
-                      "') cannot take this call: ", obstacle);
+    TORCH_CHECK_VALUE(obstacle.empty(), "per_step_dense: ", text_of(family),
+                      " cannot take this call: ", obstacle);
   }
   const Constraint constraint = constraint_of(family, forced_tile());
   if constexpr (kPassOf<Problem> == Pass::kBackward) {

@@ -59,7 +59,10 @@ TORCH_LIBRARY(per_step_dense, m) {
       tags);
 
   // dz = dy * activation'(.), where saved is z for gelu, gelu_tanh and silu, y for the others.
-  m.def("activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor", tags);
+  m.def(
+      "activation_backward(Tensor dy, Tensor saved, str activation,"
+      " str family=\"auto\") -> Tensor",
+      tags);
 }
 
 namespace per_step_dense::ops {
@@ -128,9 +131,10 @@ std::tuple<Tensor, Tensor, Tensor> ragged_backward(const Tensor& dz, const std::
   return op.call(dz, x, weight, sizes, steps, wants_dbias, kernel);
 }
 
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
-  static const auto op = find_op<ActivationBackwardFunction>("per_step_dense::activation_backward");
-  return op.call(dy, saved, activation);
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
+  static const auto op = find_op<ActivationBackwardOp>("per_step_dense::activation_backward");
+  return op.call(dy, saved, activation, kernel);
 }
 
 }  // namespace per_step_dense::ops

@@ -93,6 +93,9 @@ using BackwardAccumulateOp = at::Tensor(const at::Tensor& dz, const std::optiona
                                         const std::optional<at::Tensor>& dbias,
                                         std::string_view kernel);
 
+using ActivationBackwardOp = at::Tensor(const at::Tensor& dy, const at::Tensor& saved,
+                                        std::string_view activation, std::string_view kernel);
+
 // The ops as C++ calls them: through the dispatcher, so that autograd, autocast, functorch and
 // tracing see every call.
 namespace ops {
@@ -103,7 +106,7 @@ BackwardAccumulateOp backward_accumulate;
 RaggedForwardOp ragged_forward;
 RaggedForwardWithPreactivationOp ragged_forward_with_preactivation;
 RaggedBackwardOp ragged_backward;
-ActivationBackwardFunction activation_backward;
+ActivationBackwardOp activation_backward;
 }  // namespace ops
 
 }  // namespace per_step_dense

@@ -92,7 +92,8 @@ struct PerStepDenseBackward : Node {
     const KernelGuard only_the_forward_counts(KernelFamily::kAuto);
     Tensor dz = grads[0];
     if (dz.defined() && activation != Activation::kNone) {
-      dz = ops::activation_backward(dz, result.unpack(getptr()), name_of(activation));
+      dz = ops::activation_backward(dz, result.unpack(getptr()), name_of(activation),
+                                    name_of(kernel));
     }
     if (grads.size() == 2 && grads[1].defined()) dz = dz.defined() ? dz.add(grads[1]) : grads[1];
     if (!dz.defined()) return {Tensor(), Tensor(), Tensor()};
@@ -311,12 +312,14 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
 // ---- activation_backward ------------------------------------------------------------------------
 
 // Only a second differentiation needs its derivative, and ATen has those of every activation.
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
-  if (has_to_step_aside(dy, saved) || requires_grad(dy, saved)) {
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
+  const KernelFamily family = settle_kernel(kernel);
+  if (is_for_composite(family, dy, saved) || requires_grad(dy, saved)) {
     return composite::activation_backward(dy, saved, activation);
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  return ops::activation_backward(dy, saved, activation);
+  return ops::activation_backward(dy, saved, activation, name_of(family));
 }
 
 // ---- what is registered -------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 // CPU tensors, and those of every backend that has no implementation of its own: the kernels in
-// csrc/cpu/ for what they serve, else ATen; or the composite where "reference" is asked for.
+// csrc/cpu/ for what they serve, else ATen; or whoever is asked for.
 #include <torch/library.h>
 
 #include "aten.h"
 #include "check.h"
 #include "composite.h"
+#include "cpu/batch_invariant.h"
 #include "cpu/dense.h"
 #include "kernel_in_force.h"
 #include "profiler_range.h"
@@ -27,21 +28,30 @@ struct Implementation {
   }
 };
 
-// The composite where "reference" is asked for, else the kernels where they serve, else ATen.
-// `tensor` is the argument, named `name`, that decides.
+// Who has an op.
+template <class Function>
+struct Implementations {
+  Function *reference, *batch_invariant, *avx2, *aten;
+};
+
+// Who is asked for, else the kernels where they serve, else ATen. `tensor` is the argument, named
+// `name`, that decides.
 template <class Function>
 Implementation<Function> choose(std::string_view kernel, const char* name, const Tensor& tensor,
-                                Function* composite, Function* dense, Function* aten) {
+                                const Implementations<Function>& all) {
   const KernelFamily family = resolve_kernel(kernel);
   check_kernel_fits_device(family, name, tensor);
-  if (family == KernelFamily::kReference) return {composite, name_of(family)};
-  if (dense::serves(tensor)) return {dense, "avx2"};
-  return {aten, name_of(KernelFamily::kAten)};
+  if (family == KernelFamily::kReference) return {all.reference, name_of(family)};
+  if (family == KernelFamily::kBatchInvariant) return {all.batch_invariant, name_of(family)};
+  if (dense::serves(tensor)) return {all.avx2, "avx2"};
+  return {all.aten, name_of(KernelFamily::kAten)};
 }
 
 Tensor forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                std::string_view activation, std::string_view kernel) {
-  const auto run = choose(kernel, "x", x, composite::forward, dense::forward, aten::forward);
+  const auto run = choose<ForwardFunction>(
+      kernel, "x", x,
+      {composite::forward, batch_invariant::forward, dense::forward, aten::forward});
   return run(x, weight, bias, activation);
 }
 
@@ -49,15 +59,19 @@ std::tuple<Tensor, Tensor> forward_with_preactivation(const Tensor& x, const Ten
                                                       const std::optional<Tensor>& bias,
                                                       std::string_view activation,
                                                       std::string_view kernel) {
-  const auto run = choose(kernel, "x", x, composite::forward_with_preactivation,
-                          dense::forward_with_preactivation, aten::forward_with_preactivation);
+  const auto run = choose<ForwardWithPreactivationFunction>(
+      kernel, "x", x,
+      {composite::forward_with_preactivation, batch_invariant::forward_with_preactivation,
+       dense::forward_with_preactivation, aten::forward_with_preactivation});
   return run(x, weight, bias, activation);
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optional<Tensor>& x,
                                             const std::optional<Tensor>& weight, bool wants_dbias,
                                             std::string_view kernel) {
-  const auto run = choose(kernel, "dz", dz, composite::backward, dense::backward, aten::backward);
+  const auto run = choose<BackwardFunction>(
+      kernel, "dz", dz,
+      {composite::backward, batch_invariant::backward, dense::backward, aten::backward});
   return run(dz, x, weight, wants_dbias);
 }
 
@@ -65,14 +79,20 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                            const std::optional<Tensor>& weight,
                            const std::optional<Tensor>& dweight, const std::optional<Tensor>& dbias,
                            std::string_view kernel) {
-  const auto run = choose(kernel, "dz", dz, composite::backward_accumulate,
-                          dense::backward_accumulate, aten::backward_accumulate);
+  const auto run = choose<BackwardAccumulateFunction>(
+      kernel, "dz", dz,
+      {composite::backward_accumulate, batch_invariant::backward_accumulate,
+       dense::backward_accumulate, aten::backward_accumulate});
   return run(dz, x, weight, dweight, dbias);
 }
 
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
-  const auto run = dense::serves(dy) ? dense::activation_backward : aten::activation_backward;
-  return run(dy, saved, activation);
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
+  const auto chosen = choose<ActivationBackwardFunction>(
+      kernel, "dy", dy,
+      {composite::activation_backward, batch_invariant::activation_backward,
+       dense::activation_backward, aten::activation_backward});
+  return chosen.run(dy, saved, activation);  // which profilers know by its operations
 }
 
 void implement(torch::Library& m) {

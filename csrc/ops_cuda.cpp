@@ -182,7 +182,11 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
   return run_backward_accumulate(dz, x, weight, dweight, dbias, family);
 }
 
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
+  if (resolve_kernel(kernel) == KernelFamily::kReference) {
+    return composite::activation_backward(dy, saved, activation);
+  }
   const Activation parsed = parse_activation(activation);
   check_activation_backward(dy, saved);
   if (dy.dim() < 2) return aten::activation_backward(dy, saved, activation);

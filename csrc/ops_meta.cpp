@@ -55,7 +55,9 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
   return weight ? empty_with_last(dz, weight->sym_size(1)) : Tensor();
 }
 
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
+  parse_kernel(kernel);
   parse_activation(activation);
   check_activation_backward(dy, saved);
   return at::empty_symint(dy.sym_sizes(), dy.options());

@@ -5,6 +5,7 @@
 
 #include <torch/library.h>
 
+#include "cpu/batch_invariant.h"
 #include "cpu/ragged.h"
 #include "profiler_range.h"
 #include "ragged_aten.h"
@@ -18,7 +19,11 @@ struct Cpu {
   static std::tuple<Tensor, Tensor> forward(const Tensor& x, const Tensor& weight,
                                             const std::optional<Tensor>& bias,
                                             const RaggedRows& rows, Activation activation,
-                                            KernelFamily, bool wants_z) {
+                                            KernelFamily family, bool wants_z) {
+    if (family == KernelFamily::kBatchInvariant) {
+      const ProfilerRange range([] { return name_of(KernelFamily::kBatchInvariant); });
+      return cpu::batch_invariant::ragged_forward(x, weight, bias, rows, activation, wants_z);
+    }
     if (cpu::ragged::serves(x, rows, weight.size(1), weight.size(2))) {
       const ProfilerRange range([] { return "avx2"; });
       return cpu::ragged::forward(x, weight, bias, rows, activation, wants_z);
@@ -31,7 +36,11 @@ struct Cpu {
                                                      const std::optional<Tensor>& x,
                                                      const std::optional<Tensor>& weight,
                                                      const RaggedRows& rows, bool wants_dbias,
-                                                     KernelFamily) {
+                                                     KernelFamily family) {
+    if (family == KernelFamily::kBatchInvariant) {
+      const ProfilerRange range([] { return name_of(KernelFamily::kBatchInvariant); });
+      return cpu::batch_invariant::ragged_backward(dz, x, weight, rows, wants_dbias);
+    }
     const int64_t in_features = x ? x->size(-1) : weight ? weight->size(1) : 1;
     if (cpu::ragged::serves(dz, rows, in_features, dz.size(-1))) {
       const ProfilerRange range([] { return "avx2"; });

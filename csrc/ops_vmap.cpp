@@ -212,14 +212,15 @@ Tensor backward_accumulate(const Tensor&, const std::optional<Tensor>&,
   refuse_to_transform_accumulation();
 }
 
-Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
+Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation,
+                           std::string_view kernel) {
   check_activation_backward(dy, saved);
   const Level level({&dy, &saved});
   const Mapped gradient = level.unwrap(dy), value = level.unwrap(saved);
   const c10::SymInt n = size_of_map({&gradient, &value});
-  return level.wrap(
-      ops::activation_backward(with_dim_at(gradient, n, 0), with_dim_at(value, n, 0), activation),
-      0);
+  return level.wrap(ops::activation_backward(with_dim_at(gradient, n, 0), with_dim_at(value, n, 0),
+                                             activation, kernel),
+                    0);
 }
 
 // Ragged batches are left to ATen's own rules.

@@ -9,7 +9,7 @@ from ._conversion.convert import Converted, convert
 from ._version import __version__
 from .config import show_config
 from .functional import per_step_dense
-from .kernels import use_kernel
+from .kernels import batch_invariant, use_kernel
 from .locally_connected import LocallyConnected1d
 from .module import PerStepDense
 from .plan import Plan, explain
@@ -24,6 +24,7 @@ __all__ = [
     "PerStepDense",
     "Plan",
     "__version__",
+    "batch_invariant",
     "convert",
     "explain",
     "export",

@@ -11,8 +11,12 @@ import torch
 
 from . import _ops
 
+_BATCH_INVARIANT: Final = "batch_invariant"
+
 KNOWN: Final[tuple[str, ...]] = (
-    ("auto", "reference") if _ops.compiled is None else tuple(_ops.compiled.known_kernels())
+    ("auto", "reference")
+    if _ops.compiled is None
+    else tuple(name for name in _ops.compiled.known_kernels() if name != _BATCH_INVARIANT)
 )
 """What ``use_kernel`` takes in this installation."""
 
@@ -32,7 +36,32 @@ class _InForce(threading.local):
 in_force: Final = _InForce()
 
 
-class use_kernel(ContextDecorator):
+class _InForceContext(ContextDecorator):
+    """Puts a name in force while it is entered."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._before: list[str] = []  # one object may be entered again before it is left
+
+    def __enter__(self) -> None:
+        before = in_force.name
+        _put_in_force(self._name_inside(before))
+        self._before.append(before)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _put_in_force(self._before.pop())
+
+    def _name_inside(self, outside: str) -> str:
+        """What is in force in here, where ``outside`` is around it."""
+        raise NotImplementedError
+
+
+class use_kernel(_InForceContext):
     """Chooses the family of kernels for the calls of this thread.
 
     A context manager, which nests, or a decorator. A backward keeps its forward's family, wherever
@@ -43,6 +72,8 @@ class use_kernel(ContextDecorator):
     What torch.utils.checkpoint computes a second time, in the backward, runs outside a context that
     was around the first: let the context lie inside the function that is checkpointed.
 
+    Inside :class:`batch_invariant`, which chooses by itself, ``"auto"`` leaves that in force.
+
     Args:
         name: ``"auto"`` (the chooser decides), ``"reference"`` (``torch.einsum`` and its autograd,
             on any device), or a family of CUDA kernels: ``"simt"``, ``"tiny"``, ``"sm80"``,
@@ -51,7 +82,8 @@ class use_kernel(ContextDecorator):
     Raises:
         ValueError: the name of no family; later, a call that the family cannot take (not on CUDA,
             sizes, strides, alignment or a dtype that it does not have, a GPU that the module was
-            not built for, a torch.func transform).
+            not built for, a torch.func transform). On entry: a family inside
+            :class:`batch_invariant`.
         TypeError: something else than a string.
 
     Example:
@@ -62,23 +94,68 @@ class use_kernel(ContextDecorator):
 
     def __init__(self, name: str) -> None:
         _check_name(name)
-        self.name = name
-        self._before: list[str] = []  # one object may be entered again before it is left
+        super().__init__(name)
 
     def _recreate_cm(self) -> use_kernel:
         return use_kernel(self.name)  # a decorated function may run in several threads
 
-    def __enter__(self) -> None:
-        self._before.append(in_force.name)
-        _put_in_force(self.name)
+    def _name_inside(self, outside: str) -> str:
+        if outside != _BATCH_INVARIANT:
+            return self.name
+        if self.name != "auto":
+            raise ValueError(
+                f"per_step_dense: use_kernel({self.name!r}) inside batch_invariant(), which "
+                "chooses the kernels itself"
+            )
+        return outside
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _put_in_force(self._before.pop())
+
+class batch_invariant(_InForceContext):
+    """Makes a sample's result independent of how many samples are computed with it.
+
+    A context manager, which nests, or a decorator. Of the calls of this thread, each row of the
+    result, and of the gradient of x, has the same bits whatever the batch size, the other samples
+    and their lengths, and the row's place among them. Gradients of weight and bias are sums over
+    the samples, and as reproducible as without it.
+
+    Otherwise the batch size has a say in which kernel, or which of a library's routines, is taken,
+    and in how many parts a sum is added up. In here it is one family with one order of terms, for
+    all sizes and strides: ``simt`` for float32 and float64, ``sm80`` for 16 bits and TF32, none of
+    whose sums is split; on the CPU this package's kernels for float32 and 16 bits, and a plain
+    loop for float64 and for CPUs without AVX2. What that costs is in docs/guarantees.md.
+
+    A backward keeps its forward's choice. The second derivative of an activation is not covered.
+
+    Raises:
+        ValueError: on entry, inside a :class:`use_kernel` of a family, or without the compiled
+            module; later, tensors that are neither on a CPU nor on CUDA, forward-mode AD.
+
+    Example:
+        >>> x, weight = torch.randn(32, 10, 4), torch.randn(10, 4, 8)
+        >>> with batch_invariant():
+        ...     y, y0 = per_step_dense(x, weight), per_step_dense(x[:1], weight)
+        >>> torch.equal(y[:1], y0)
+        True
+    """
+
+    def __init__(self) -> None:
+        if _ops.compiled is None:
+            raise ValueError(
+                "per_step_dense: batch_invariant() needs the compiled module, which is missing: "
+                f"{_ops.missing_reason}"
+            )
+        super().__init__(_BATCH_INVARIANT)
+
+    def _recreate_cm(self) -> batch_invariant:
+        return batch_invariant()
+
+    def _name_inside(self, outside: str) -> str:
+        if outside not in ("auto", _BATCH_INVARIANT):
+            raise ValueError(
+                f"per_step_dense: batch_invariant() inside use_kernel({outside!r}), which chooses "
+                "the kernels itself"
+            )
+        return self.name
 
 
 def _put_in_force(name: str) -> None:

@@ -28,9 +28,9 @@ class Plan:
     """
 
     kernel: str
-    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"avx2"`` (on the CPU),
-    ``"aten"`` (batched products) or
-    ``"reference"``; of a backward by two of them, ``"sm90+sm80"``."""
+    """The family: ``"simt"``, ``"tiny"``, ``"sm80"``, ``"sm90"``, ``"aten"`` (batched products)
+    or ``"reference"``; on the CPU also ``"avx2"`` and ``"batch_invariant"``; of a backward by two
+    of them, ``"sm90+sm80"``."""
 
     tile: str | None
     """Which of the family's compiled tiles, such as ``"64x64"``; where a backward cuts the gradient

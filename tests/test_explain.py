@@ -15,7 +15,7 @@ import per_step_dense as psd
 from bench import explain_shapes
 from bench.cases import GPU_CASES, Case
 from bench.forced import forced_tile
-from bench.generated import END
+from bench.generated import END, begin_marker
 from per_step_dense import _ops
 
 if _ops.compiled is None:
@@ -288,7 +288,7 @@ def test_the_table_of_the_design_notes_is_up_to_date() -> None:
 
 def test_a_table_out_of_date_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notes = tmp_path / "notes.md"
-    notes.write_text(f"before\n{explain_shapes.BEGIN}\nold\n{END}\nafter\n")
+    notes.write_text(f"before\n{begin_marker(explain_shapes.COMMAND)}\nold\n{END}\nafter\n")
     assert explain_shapes.main(["--check", str(notes)]) == 1
     assert "is out of date: python -m bench.explain_shapes --update" in capsys.readouterr().err
     assert explain_shapes.main(["--update", str(notes)]) == 0

@@ -41,7 +41,8 @@ SCHEMAS = {
         'Tensor(a!)? dweight, Tensor(b!)? dbias, str family="auto") -> Tensor'
     ),
     "activation_backward": (
-        "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation) -> Tensor"
+        "per_step_dense::activation_backward(Tensor dy, Tensor saved, str activation, "
+        'str family="auto") -> Tensor'
     ),
     "ragged_forward": (
         "per_step_dense::ragged_forward(Tensor x, Tensor weight, Tensor? bias, Tensor sizes, "

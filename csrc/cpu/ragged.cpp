@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "cpu/products.h"
+#include "cpu/rows_of_step.h"
 #include "ragged_aten.h"
 
 namespace per_step_dense::cpu::ragged {
@@ -15,29 +16,6 @@ using at::Tensor;
 // it. Up to there it is slower (AMD EPYC with AVX-512): each costs a call, and all threads share
 // one.
 constexpr int64_t kLargeProduct = 1 << 22;  // multiply-adds
-
-// A step's rows, and how far it is to the next row and column.
-template <class Element>
-struct RowsOfStep {
-  Element* first;
-  int64_t row, column;
-};
-
-// Of a tensor that is packed or sorted.
-int64_t offset_of_step(const Tensor& tensor, const RaggedRows& rows, int64_t t) {
-  return tensor.dim() == 2 ? rows.begin[t] * tensor.stride(0) : t * tensor.stride(1);
-}
-
-RowsOfStep<const float> read_step(const Tensor& tensor, const RaggedRows& rows, int64_t t) {
-  return {tensor.const_data_ptr<float>() + offset_of_step(tensor, rows, t), tensor.stride(0),
-          tensor.stride(-1)};
-}
-
-RowsOfStep<float> write_step(const Tensor& tensor, const RaggedRows& rows, int64_t t) {
-  return {tensor.mutable_data_ptr<float>() + offset_of_step(tensor, rows, t), tensor.stride(0), 1};
-}
-
-int64_t steps_of(const RaggedRows& rows) { return int64_t(rows.count.size()); }
 
 Products once(const Product& product) { return {product, 0, 0, 0}; }
 
@@ -70,9 +48,9 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x, const Tensor& weight,
   std::vector<Products> all;
   for (int64_t t = 0; t < steps_of(rows); ++t) {
     if (rows.count[t] == 0) continue;
-    Product product = of_rows(read_step(x, rows, t), weight.select(0, t), rows.count[t]);
-    const RowsOfStep<float> own_y = write_step(y, rows, t);
-    product.c = wants_z ? write_step(z, rows, t).first : own_y.first;
+    Product product = of_rows(read_step<float>(x, rows, t), weight.select(0, t), rows.count[t]);
+    const RowsOfStep<float> own_y = write_step<float>(y, rows, t);
+    product.c = wants_z ? write_step<float>(z, rows, t).first : own_y.first;
     product.c_row = own_y.row;
     if (bias) {
       product.bias = bias->const_data_ptr<float>() + t * bias->stride(0);
@@ -97,15 +75,15 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   if (finds_dbias) sums = at::zeros({steps, o}, dz.options().dtype(at::kDouble));
   std::vector<Products> all;
   for (int64_t t = 0; t < steps; ++t) {
-    const RowsOfStep<const float> own_dz = read_step(dz, rows, t);
+    const RowsOfStep<const float> own_dz = read_step<float>(dz, rows, t);
     if (weight && rows.count[t] > 0 && dx.numel() > 0) {
       Product product = of_rows(own_dz, weight->select(0, t).t(), rows.count[t]);
-      const RowsOfStep<float> own_dx = write_step(dx, rows, t);
+      const RowsOfStep<float> own_dx = write_step<float>(dx, rows, t);
       product.c = own_dx.first, product.c_row = own_dx.row;
       all.push_back(once(product));
     }
     if (!x) continue;
-    const RowsOfStep<const float> own_x = read_step(*x, rows, t);
+    const RowsOfStep<const float> own_x = read_step<float>(*x, rows, t);
     Product product{x->size(-1), o, rows.count[t]};
     product.a = own_x.first;
     product.a_row = own_x.column, product.a_col = own_x.row;

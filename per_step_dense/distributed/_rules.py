@@ -185,7 +185,7 @@ def _backward(dz: Any, x: Any, weight: Any, wants_dbias: bool, family: str = "au
     ]
 
 
-def _activation_backward(dy: Any, saved: Any, activation: str) -> list[Rule]:
+def _activation_backward(dy: Any, saved: Any, activation: str, family: str = "auto") -> list[Rule]:
     rules: list[Rule] = [([SUM], [SUM, WHOLE])]  # linear in dy
     for placement in (WHOLE, *map(Shard, range(dy.ndim))):
         rules.append(([placement], [placement, placement]))
