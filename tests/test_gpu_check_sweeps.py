@@ -254,8 +254,8 @@ def in_order(x: Tensor, weight: Tensor, bias: Tensor, *, activation: str) -> Ten
 
 def test_calls_leave_no_memory_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "LARGEST_BATCH", 4)
-    found = soak.soak(CPU, 3000)
-    assert found["calls"] == 3000
+    found = soak.soak(CPU, 600)
+    assert found["calls"] == 600
     assert found["us a call"] > 0
     assert found["resident after"] > 0
 
