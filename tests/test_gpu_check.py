@@ -22,7 +22,7 @@ import torch
 for _package in ("pydantic", "rich"):
     pytest.importorskip(_package, reason="the bench's extra is not installed")
 
-from machines import GPU
+from bench_records import machine
 
 from bench.gpu_check import command, state
 from bench.gpu_check.journal import Journal, Progress, Unit
@@ -35,6 +35,7 @@ from bench.record import Machine
 from per_step_dense import _ops
 
 ROOT = Path(__file__).parents[1]
+GPU = machine("cuda")
 
 
 class Clock:
@@ -154,8 +155,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **changed: object) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(_ops, "has_cuda_kernels", True)
-    machine = GPU.model_copy(update=changed)
-    monkeypatch.setattr(command, "describe_machine", lambda device: machine)
+    described = GPU.model_copy(update=changed)
+    monkeypatch.setattr(command, "describe_machine", lambda device: described)
     monkeypatch.setattr(command, "digest_of_sources", lambda: "0123456789")
 
 
@@ -246,7 +247,7 @@ def test_other_circumstances_start_fresh(
 ) -> None:
     checked = check(Played("one"))
     assert checked() == command.PASSED
-    pretend(monkeypatch, date="2026-01-02T20:00:00+00:00", **changed)
+    pretend(monkeypatch, date="2026-03-04T20:00:00+00:00", **changed)
     assert checked() == command.PASSED
     assert checked.player.done == ["one a", "one b", "one c"] * 2
     assert checked.record.machine != GPU
@@ -264,21 +265,21 @@ def test_other_sources_start_fresh(check: Check, monkeypatch: pytest.MonkeyPatch
 def test_later_runs_keep_the_first_date(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = check(Played("one"), Played("two"))
     checked("--only", "one")
-    pretend(monkeypatch, date="2026-02-02T03:04:05+00:00", is_dirty=True)
+    pretend(monkeypatch, date="2026-04-02T03:04:05+00:00", is_dirty=True)
     checked()
     assert checked.record.machine == GPU
     assert [path.name for path in (checked.folder / "results").iterdir()] == [
-        "2026-01-02-nvidia-h200.json"
+        "2026-03-04-nvidia-abacus.json"
     ]
 
 
 def test_fresh_starts_over(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = check(Played("one", ["a"]), Played("two", ["a"]))
     checked()
-    pretend(monkeypatch, date="2026-02-02T03:04:05+00:00")
+    pretend(monkeypatch, date="2026-04-02T03:04:05+00:00")
     checked("--fresh")
     assert checked.player.done == ["one a", "two a"] * 2
-    assert checked.record.machine.date == "2026-02-02T03:04:05+00:00"
+    assert checked.record.machine.date == "2026-04-02T03:04:05+00:00"
 
 
 def test_only_some_parts_and_those_fresh(check: Check) -> None:
@@ -539,8 +540,8 @@ def is_alive(process: int) -> bool:
 
 
 def test_machines_differ_in_what_the_state_goes_by(tmp_path: Path) -> None:
-    def folder(machine: Machine) -> Path:
-        return state.open_state(tmp_path, machine, "0123456789").folder
+    def folder(described: Machine) -> Path:
+        return state.open_state(tmp_path, described, "0123456789").folder
 
     assert folder(GPU) == folder(GPU.model_copy(update={"date": "2027", "driver": "600"}))
     assert folder(GPU) != folder(GPU.model_copy(update={"commit": None}))

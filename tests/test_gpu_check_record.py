@@ -9,7 +9,7 @@ import pytest
 for _package in ("pydantic", "rich"):
     pytest.importorskip(_package, reason="the bench's extra is not installed")
 
-from machines import GPU
+from bench_records import machine
 
 from bench.generated import END
 from bench.gpu_check import command
@@ -31,7 +31,7 @@ def part(name: str, outcome: Outcome, **changed: object) -> PartResult:
 
 
 RECORD = GpuCheckRecord(
-    machine=GPU,
+    machine=machine("cuda"),
     parts=(
         part("suite", Outcome.PASSED, figures={"passed": 1234, "skipped": 2}, seconds=61.4),
         part("soak", Outcome.PASSED, figures={"calls": 1e6, "us a call": 12.345}, seconds=12.0),
@@ -48,7 +48,7 @@ RECORD = GpuCheckRecord(
 )
 
 SECTION = """\
-Last run 2026-01-02: NVIDIA H200, driver 580.1, torch 2.11.0+cu130, CUDA 13.0, commit 0123456789ab.
+Last run 2026-03-04: NVIDIA Abacus, driver 999.1, torch 2.11.0, CUDA 13.0, commit 0123456789ab.
 
 | part | question | outcome | figures | seconds |
 | --- | --- | --- | --- | ---: |
@@ -64,7 +64,7 @@ Last run 2026-01-02: NVIDIA H200, driver 580.1, torch 2.11.0+cu130, CUDA 13.0, c
 
 def test_record_comes_back(tmp_path: Path) -> None:
     path = path_of(RECORD, tmp_path)
-    assert path == tmp_path / "2026-01-02-nvidia-h200.json"
+    assert path == tmp_path / "2026-03-04-nvidia-abacus.json"
     write(RECORD, path)
     assert read_as(GpuCheckRecord, path) == RECORD
     assert path_of(RECORD, tmp_path) == path
@@ -72,10 +72,10 @@ def test_record_comes_back(tmp_path: Path) -> None:
 
 def test_another_run_of_the_day_has_another_file(tmp_path: Path) -> None:
     write(RECORD, path_of(RECORD, tmp_path))
-    machine = GPU.model_copy(update={"date": "2026-01-02T23:00:00+00:00"})
-    later = RECORD.model_copy(update={"machine": machine})
+    evening = machine("cuda", date="2026-03-04T23:00:00+00:00")
+    later = RECORD.model_copy(update={"machine": evening})
     write(later, path_of(later, tmp_path))
-    assert path_of(later, tmp_path) == tmp_path / "2026-01-02-nvidia-h200-2.json"
+    assert path_of(later, tmp_path) == tmp_path / "2026-03-04-nvidia-abacus-2.json"
     assert last_record(tmp_path) == later
 
 
@@ -84,7 +84,7 @@ def test_the_table() -> None:
 
 
 def test_a_run_of_changed_files_says_so() -> None:
-    changed = GPU.model_copy(update={"is_dirty": True, "commit": None})
+    changed = machine("cuda", is_dirty=True, commit=None)
     first = section(RECORD.model_copy(update={"machine": changed})).splitlines()[0]
     assert first.endswith("CUDA 13.0, an unknown commit, files differed.")
 

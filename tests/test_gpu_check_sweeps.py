@@ -19,6 +19,7 @@ from torch import Tensor
 for _package in ("pydantic", "rich"):
     pytest.importorskip(_package, reason="the bench's extra is not installed")
 
+import per_step_dense as psd
 from bench.gpu_check import batch_invariance, context, determinism, kernels, soak
 from bench.gpu_check.determinism import DifferentBits, check_call, check_kernel, compare
 from bench.gpu_check.journal import Journal, Progress, Unit
@@ -196,8 +197,9 @@ def test_a_graph_that_computes_nothing_is_caught(monkeypatch: pytest.MonkeyPatch
 
 def test_a_batch_invariant_layer_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of a fixed order: the batch's size is nothing to them."""
-    monkeypatch.setattr(batch_invariance.psd, "per_step_dense", in_order)
-    found = batch_invariance.check_layer(AUTO, (20, 3, 5, 4), CPU, nullcontext)
+    monkeypatch.setattr(psd, "batch_invariant", nullcontext)
+    monkeypatch.setattr(psd, "per_step_dense", in_order)
+    found = batch_invariance.check_layer(AUTO, (20, 3, 5, 4), CPU)
     assert found == {"batches": 8}
 
 
@@ -213,9 +215,16 @@ def test_a_result_that_depends_on_the_batch_is_caught(
             y + (changed - y).detach() if scaled == "y" else y.detach() + changed - changed.detach()
         )
 
-    monkeypatch.setattr(batch_invariance.psd, "per_step_dense", layer)
+    monkeypatch.setattr(psd, "batch_invariant", nullcontext)
+    monkeypatch.setattr(psd, "per_step_dense", layer)
     with pytest.raises(DifferentBits, match=r"the (first|last) 16 of 20 samples: result [01]"):
-        batch_invariance.check_layer(AUTO, (20, 3, 5, 4), CPU, nullcontext)
+        batch_invariance.check_layer(AUTO, (20, 3, 5, 4), CPU)
+
+
+@needs_ops
+def test_the_cpu_is_batch_invariant() -> None:
+    for kernel in kernels_on(CPU):
+        assert batch_invariance.check_layer(kernel, (70, 3, 67, 9), CPU) == {"batches": 12}
 
 
 def test_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +234,8 @@ def test_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         def __enter__(self) -> None:
             entered.append(True)
 
-    monkeypatch.setattr(batch_invariance.psd, "batch_invariant", Context, raising=False)
-    monkeypatch.setattr(batch_invariance.psd, "per_step_dense", in_order)
+    monkeypatch.setattr(psd, "batch_invariant", Context)
+    monkeypatch.setattr(psd, "per_step_dense", in_order)
     batch_invariance.check_layer(AUTO, (3, 2, 5, 4), CPU)
     assert entered == [True]
     assert len(list(batch_invariance.tasks(CPU))) == 4 * len(batch_invariance.LAYERS)
@@ -245,8 +254,8 @@ def in_order(x: Tensor, weight: Tensor, bias: Tensor, *, activation: str) -> Ten
 
 def test_calls_leave_no_memory_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "LARGEST_BATCH", 4)
-    found = soak.soak(CPU, 3000)
-    assert found["calls"] == 3000
+    found = soak.soak(CPU, 600)
+    assert found["calls"] == 600
     assert found["us a call"] > 0
     assert found["resident after"] > 0
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Final
 
@@ -30,13 +29,6 @@ LAYERS: Final[tuple[Sizes, ...]] = (
 )
 BATCHES: Final = (1, 2, 7, 16, 64, 65, 129, 256, 514, 1029, 4099)
 
-Context = Callable[[], AbstractContextManager[object]]
-
-
-def _batch_invariant() -> AbstractContextManager[object]:
-    context: Context = vars(psd)["batch_invariant"]
-    return context()
-
 
 def tasks(device: torch.device) -> Iterator[Task]:
     """One for each arithmetic and layer."""
@@ -52,9 +44,7 @@ def figures(units: Collection[Unit]) -> dict[str, float]:
     return {"layers": len(units), **sums(units)}
 
 
-def check_layer(
-    kernel: Kernel, sizes: Sizes, device: torch.device, context: Context = _batch_invariant
-) -> dict[str, float]:
+def check_layer(kernel: Kernel, sizes: Sizes, device: torch.device) -> dict[str, float]:
     """The first samples and the last, alone, against the same in the whole batch; y and dx.
 
     Raises:
@@ -63,7 +53,7 @@ def check_layer(
     b = sizes[0]
     x, weight, bias, dy = random_inputs(sizes, kernel.dtype, device)
     batches = [size for size in BATCHES if size < b]
-    with float32_products(kernel.precision), context():
+    with float32_products(kernel.precision), psd.batch_invariant():
         whole = _forward_and_dx(x, weight, bias, dy)
         for size in batches:
             for where, samples in (("first", slice(size)), ("last", slice(b - size, b))):
@@ -74,8 +64,7 @@ def check_layer(
 
 
 def _forward_and_dx(x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor) -> tuple[Tensor, ...]:
-    # Of copies: which kernel is chosen may depend on where in memory the samples begin.
-    x = x.clone().requires_grad_()
+    x = x.detach().requires_grad_()
     y = psd.per_step_dense(x, weight, bias, activation=ACTIVATION)
-    (dx,) = torch.autograd.grad(y, x, dy.clone())
+    (dx,) = torch.autograd.grad(y, x, dy)
     return y.detach(), dx
