@@ -91,6 +91,12 @@ def test_real_gpus(gpu: torch.device) -> None:
     assert f"{torch.cuda.get_device_name(gpu)} (sm_{major}{minor})" in told
 
 
+def test_another_default_device_changes_nothing() -> None:
+    expected = psd.show_config()
+    with torch.device("meta"):
+        assert psd.show_config() == expected
+
+
 def test_columns_are_aligned() -> None:
     lines = psd.show_config().splitlines()
     width = max(len(name) for name in facts(psd.show_config()))

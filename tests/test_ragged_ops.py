@@ -152,6 +152,20 @@ def test_what_forward_refuses_without_data() -> None:
         assert str(refused.value).startswith(f"per_step_dense: {text}")
 
 
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+@pytest.mark.parametrize("shape", [(I,), (2, 3, T, I)], ids=str)
+def test_forward_refuses_other_ranks_with_and_without_data(
+    shape: tuple[int, ...], place: str
+) -> None:
+    _, weight, bias, sizes = op_arguments(of_lengths, requires_grad=False)
+    x = torch.randn(shape, dtype=weight.dtype)
+    with pytest.raises(ValueError) as refused:
+        OPS.ragged_forward(*(tensor.to(place) for tensor in (x, weight, bias)), sizes)
+    assert str(refused.value) == (
+        f"per_step_dense: x must be (R, I) with batch_sizes, or (B, T, I) with lengths; got {shape}"
+    )
+
+
 @each_layer
 def test_compiles_as_one_graph(layer) -> None:
     args = [tensor.requires_grad_() for tensor in arguments(layer)]

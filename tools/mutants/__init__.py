@@ -1,0 +1,1 @@
+"""Mutation testing of the Python package; CONTRIBUTING.md says how it is run."""
