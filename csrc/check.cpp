@@ -164,6 +164,8 @@ void check_are_sizes_of(const char* rows_name, const Tensor& rows, const c10::Sy
   const char* const name = is_packed ? "batch_sizes" : "lengths";
   TORCH_CHECK_TYPE(sizes.scalar_type() == at::kLong, "per_step_dense: ", name,
                    " must be int64; got ", dtype_of(sizes));
+  TORCH_CHECK_VALUE(sizes.layout() == at::kStrided && !sizes.is_nested(), "per_step_dense: ", name,
+                    " must be a dense tensor; got layout ", layout_of(sizes));
   const bool is_beside_meta = sizes.is_meta() && rows.is_meta();
   TORCH_CHECK_VALUE(sizes.is_cpu() || is_beside_meta, "per_step_dense: ", name,
                     " must be on the CPU; got ", sizes.device());

@@ -65,12 +65,14 @@ RaggedRows of_batch_sizes(std::vector<int64_t> count, int64_t rows, int64_t t) {
 }
 
 RaggedRows of_lengths(std::vector<int64_t> lengths, int64_t t) {
-  std::vector<int64_t> count(t);  // first of the samples that end with a step
   for (size_t b = 0; b < lengths.size(); ++b) {
     TORCH_CHECK_VALUE(lengths[b] >= 0 && lengths[b] <= t,
                       "per_step_dense: lengths must lie between 0 and T = ", t, "; got ",
                       lengths[b], " of sample ", b);
-    if (lengths[b] > 0) ++count[lengths[b] - 1];
+  }
+  std::vector<int64_t> count(t);  // first of the samples that end with a step
+  for (const int64_t length : lengths) {
+    if (length > 0) ++count[length - 1];
   }
   std::partial_sum(count.rbegin(), count.rend(), count.rbegin());
   const bool is_sorted = std::is_sorted(lengths.rbegin(), lengths.rend());

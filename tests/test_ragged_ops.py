@@ -80,6 +80,11 @@ def test_backward_gives_what_is_wanted(layer) -> None:
         ({"sizes": torch.tensor([[1, 2, 3]])}, ValueError, "lengths must be 1-D; got (1, 3)"),
         ({"sizes": torch.tensor([1, 2, 3]).int()}, TypeError, "lengths must be int64; got int32"),
         (
+            {"sizes": torch.tensor([1, 2, 3]).to_sparse()},
+            ValueError,
+            "lengths must be a dense tensor; got layout sparse_coo",
+        ),
+        (
             {"x": torch.randn(3, T, I)},
             TypeError,
             "x must have the dtype of dz, float64; got float32",

@@ -13,6 +13,7 @@ from pathlib import Path
 INDEX = struct.Struct("q")
 NONE_YET, FINISHED = -1, -2
 POLL_SECONDS = 0.2
+START = 5  # times the patience, until the first call
 
 
 class Progress:
@@ -39,7 +40,7 @@ def supervised(
     """Runs the command that writes into a Progress at this path; returns its exit status.
 
     It says FINISHED there at its end, for a sanitizer's report ends it with whatever status. A call
-    that takes longer than `patience`, in seconds, is taken for a hang.
+    that takes longer than `patience`, in seconds, is taken for a hang; loading torch may take more.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "progress"
@@ -50,7 +51,7 @@ def supervised(
             time.sleep(POLL_SECONDS)
             if progress.index != seen:
                 seen, since = progress.index, time.monotonic()
-            elif time.monotonic() - since > patience:
+            elif time.monotonic() - since > (patience if seen != NONE_YET else START * patience):
                 process.kill()
                 process.wait()
                 print(f"HANGS for {patience:.0f} s: {describe(seen)}", flush=True)
