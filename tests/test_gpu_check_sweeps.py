@@ -210,14 +210,16 @@ def test_a_result_that_depends_on_the_batch_is_caught(
     def layer(x: Tensor, *args: Tensor, activation: str) -> Tensor:
         y = in_order(x, *args, activation=activation)
         factor = 1 + torch.finfo(x.dtype).eps if len(x) == 16 else 1.0
-        changed = y * factor
-        return (
-            y + (changed - y).detach() if scaled == "y" else y.detach() + changed - changed.detach()
-        )
+        if scaled == "y":
+            return y * factor
+        y.register_hook(lambda dy: dy * factor)
+        return y
 
     monkeypatch.setattr(psd, "batch_invariant", nullcontext)
     monkeypatch.setattr(psd, "per_step_dense", layer)
-    with pytest.raises(DifferentBits, match=r"the (first|last) 16 of 20 samples: result [01]"):
+    with pytest.raises(
+        DifferentBits, match=f"16 of 20 samples: result {['y', 'dx'].index(scaled)}"
+    ):
         batch_invariance.check_layer(AUTO, (20, 3, 5, 4), CPU)
 
 
@@ -300,8 +302,8 @@ def rising(**a_call: int) -> tuple[Callable[[], object], Callable[[], Memory]]:
 @pytest.mark.parametrize("kind", ["allocated", "reserved"])
 def test_any_growth_of_the_gpus_memory_is_caught(kind: str) -> None:
     step, meter = rising(**{kind: 1})
-    with pytest.raises(Growth, match=f"^{kind} memory: 1 bytes before, 6 halfway"):
-        check_flat([step], 10, meter)
+    with pytest.raises(Growth, match=f"^{kind} memory: 1 bytes before, 1 halfway.* 2 after"):
+        check_flat([step], 1, meter)
 
 
 def test_a_small_leak_of_the_hosts_is_caught_over_a_stretch() -> None:
