@@ -141,8 +141,9 @@ def calls(first):
         assert not caught
         for _ in range(3):
             y = psd.per_step_dense(first, randn(3, 4, 5))
+        warned = len(caught)
         psd.per_step_dense(randn(2, 3, 4), randn(3, 4, 5), activation="relu")
-        assert y.is_cuda
+        assert y.is_cuda and len(caught) == warned
     for warning in caught:
         print(warning.category.__name__, warning.filename, warning.message)
 """

@@ -302,3 +302,10 @@ def test_a_layer_of_a_keras_of_old() -> None:
     assert (layer.in_steps, layer.stride, layer.activation) == (12, 2, "relu")
     assert not layer.weight.requires_grad and not layer.bias.requires_grad
     assert layer(torch.ones(12, 4)).eq(13).all()
+    old.get_weights = lambda: [np.ones((5, 4, 8), np.float32)]  # type: ignore[method-assign]
+    with pytest.raises(ValueError) as raised:
+        LocallyConnected1d.from_keras(old)
+    assert str(raised.value) == (
+        "per_step_dense: kernel must be (5, 12, 8) with implementation 1, 'channels_last' and "
+        "windows of 3 out of 12 steps; got (5, 4, 8)"
+    )

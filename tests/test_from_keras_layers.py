@@ -183,6 +183,14 @@ def test_an_einsum_dense_with_lora_and_in_bfloat16() -> None:
     assert ours.weight.eq(layer.kernel.value).all()
 
 
+def test_an_einsum_dense_whose_activation_was_taken_away() -> None:
+    layer = built(keras.layers.EinsumDense("bti,tio->bto", (9, 3), activation="elu"), 9, 4)
+    layer.activation = None
+    ours = PerStepDense.from_einsum_dense(layer)
+    assert ours.activation is None
+    assert_same(ours, layer, random(5, 9, 4))
+
+
 @pytest.mark.parametrize(
     ("equation", "shape", "output_shape"),
     [

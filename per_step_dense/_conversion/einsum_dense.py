@@ -30,21 +30,19 @@ def _kernel_order(equation: str) -> list[int]:
     Raises:
         ValueError: the equation is another one.
     """
-    parts = re.fullmatch(r"([a-zA-Z.]+),([a-zA-Z]+)->([a-zA-Z.]+)", equation.replace(" ", ""))
-    if parts:
-        x, kernel, y = parts.groups()
-        steps = "".join(letter for letter in x if letter in kernel and letter in y)
-        batch = "".join(letter for letter in x if letter not in kernel)
-        ins = "".join(letter for letter in x if letter in kernel and letter not in y)
-        outs = "".join(letter for letter in y if letter in kernel and letter not in x)
-        is_one = (
-            len(steps) > 0
-            and len(ins) == len(outs) == 1
-            and x == batch + steps + ins
-            and y == batch + steps + outs
-        )
-        if is_one:
-            return [kernel.index(letter) for letter in steps + ins + outs]
+    x, kernel, y = re.split(",|->", equation.replace(" ", ""))  # Keras lets no other form through
+    steps = "".join(letter for letter in x if letter in kernel and letter in y)
+    batch = "".join(letter for letter in x if letter not in kernel)
+    ins = "".join(letter for letter in x if letter in kernel and letter not in y)
+    outs = "".join(letter for letter in y if letter in kernel and letter not in x)
+    is_one = (
+        len(steps) > 0
+        and len(ins) == len(outs) == 1
+        and x == batch + steps + ins
+        and y == batch + steps + outs
+    )
+    if is_one:
+        return [kernel.index(letter) for letter in steps + ins + outs]
     raise ValueError(
         "per_step_dense: layer must have an equation such as 'bti,tio->bto' or "
         "'...ti,tio->...to': batch, steps and one dimension of features, in this order; "
