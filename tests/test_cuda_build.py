@@ -29,6 +29,8 @@ from machine_code import (
 
 from per_step_dense import _ops
 
+pytestmark = pytest.mark.slow  # all kernels are emulated, and disassembled
+
 REGISTERS_OF_AN_SM = 64 * 1024
 REGISTERS_AT_A_TIME = 8  # a thread's are allocated so
 SMEM_RESERVED = 1024  # of every block, by the driver

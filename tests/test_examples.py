@@ -17,6 +17,8 @@ import torch
 
 import per_step_dense
 
+pytestmark = pytest.mark.slow  # each test trains models
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

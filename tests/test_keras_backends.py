@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # every test of the layer, once more on each backend
+
 if find_spec("keras") is None:
     pytest.skip("needs pip install '.[keras]'", allow_module_level=True)
 

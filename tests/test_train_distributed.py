@@ -16,6 +16,8 @@ import torch
 
 import per_step_dense
 
+pytestmark = pytest.mark.slow  # each test starts several processes, several times
+
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("needs torch.distributed with gloo", allow_module_level=True)
 
