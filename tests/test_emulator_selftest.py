@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import emulator
@@ -22,15 +22,12 @@ from emulator.scenarios import (
     relative_error,
 )
 
+pytestmark = pytest.mark.slow  # every schedule; and each fault compiles kernels of its own
 
-def plants_faults(test: Callable[..., None]) -> Callable[..., None]:
-    """Marks a test: each compiles kernels of its own."""
-    not_here = pytest.mark.skipif(
-        Variant.from_environment() is not Variant.PLAIN,
-        reason="a sanitizer would end the process at the faults that are planted here",
-    )
-    return pytest.mark.slow(not_here(test))
-
+plants_faults = pytest.mark.skipif(
+    Variant.from_environment() is not Variant.PLAIN,
+    reason="a sanitizer would end the process at the faults that are planted here",
+)
 
 LIBRARY = emulator.default_library
 EXAMPLE_KERNELS = ("mma_sync", "wgmma_64x1", "wgmma_128x1", "wgmma_128x2")

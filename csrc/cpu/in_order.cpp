@@ -101,7 +101,9 @@ void multiply(const Tensor& from, const Tensor& matrices, const RaggedRows& rows
       const RowsOfStep<double> written = write_step<double>(to, rows, t);
       for (int64_t m = 0; m < rows.count[t]; ++m) {
         double* const z = written.first + m * written.row;
-        multiply_row(read.first + m * read.row, read.column, matrix, z);
+        // Of rows without elements there may be no memory.
+        const double* const row = matrix.rows > 0 ? read.first + m * read.row : nullptr;
+        multiply_row(row, read.column, matrix, z);
         finish(t, m, z);
       }
     }

@@ -11,7 +11,9 @@ struct RowsOfStep {
   int64_t row, column;  // how far it is to the next one
 };
 
+// Of what is empty there may be no memory.
 inline int64_t offset_of_step(const at::Tensor& tensor, const RaggedRows& rows, int64_t t) {
+  if (tensor.numel() == 0) return 0;
   return tensor.dim() == 2 ? rows.begin[t] * tensor.stride(0) : t * tensor.stride(1);
 }
 
