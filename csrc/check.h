@@ -51,7 +51,7 @@ void check_memory_of_accumulators(const at::Tensor& dz, const std::optional<at::
                                   const std::optional<at::Tensor>& dweight,
                                   const std::optional<at::Tensor>& dbias);
 
-// torch's fallback for what is negated when it is read would have to write through it, and cannot.
+// Refuses what is negated when it is read.
 void check_may_be_added_to(const char* name, const std::optional<at::Tensor>& tensor);
 
 void check_activation_backward(const at::Tensor& dy,      // any shape

@@ -297,8 +297,6 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                      tensor_or_undefined(dweight), tensor_or_undefined(dbias))) {
     refuse_to_transform_accumulation();
   }
-  check_may_be_added_to("dweight", dweight);
-  check_may_be_added_to("dbias", dbias);
   Tensor dx;
   {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;

@@ -357,6 +357,16 @@ def test_wrong_arguments(device: torch.device, case: str, kernel: str) -> None:
     assert all(map(torch.equal, new, old))
 
 
+def test_negated_views_are_read_as_such(device: torch.device) -> None:
+    call = call_of(device)
+    negated = torch.complex(call.dz, -call.dz).conj().imag
+    assert negated.is_neg()
+    old = call.dbias.clone()
+    with torch.inference_mode():
+        ops.backward_accumulate(negated, call.x, None, call.dweight, call.dbias)
+    torch.testing.assert_close(call.dbias, old + call.dz.flatten(0, -3).sum(0))
+
+
 def test_16_bit_elements_may_be_added_to_float32(device: torch.device) -> None:
     call = call_of(device, torch.bfloat16, torch.float16)
     text = "per_step_dense: dweight must have the dtype of dz, bfloat16, or float32; got float16"

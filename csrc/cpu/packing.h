@@ -97,6 +97,7 @@ template <class R>
 RowsOfA pack_a(int64_t m_size, int64_t k_size, const float* a, int64_t row, int64_t col,
                float* to) {
   constexpr int64_t kRows = R::kRows;
+  if (k_size == 0) m_size = 0;  // there may be no memory
   if (col == 1) {
     const int64_t stride = k_size + kRowPadding;
     for (int64_t m = 0; m < m_size; ++m) {

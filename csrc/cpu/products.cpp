@@ -77,8 +77,10 @@ void Products::compute(int64_t step, int64_t task, void* workspace) const {
   part.m = std::min(rows, part.m - row);
   part.n = std::min(columns, part.n - column);
   part.k = std::min(terms, part.k - sum * terms);
-  part.a += step * a_step + row * part.a_row + sum * terms * part.a_col;
-  part.b += step * b_step + sum * terms * part.b_row + column * part.b_col;
+  if (part.k > 0) {  // else there may be no memory
+    part.a += step * a_step + row * part.a_row + sum * terms * part.a_col;
+    part.b += step * b_step + sum * terms * part.b_row + column * part.b_col;
+  }
   const int64_t to = step * c_step + sum * c_part + row * part.c_row + column;
   part.c += to;
   if (part.activated) part.activated += to;

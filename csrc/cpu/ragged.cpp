@@ -23,8 +23,9 @@ struct RowsOfStep {
   int64_t row, column;
 };
 
-// Of a tensor that is packed or sorted.
+// Of a tensor that is packed or sorted. What is empty may have no memory.
 int64_t offset_of_step(const Tensor& tensor, const RaggedRows& rows, int64_t t) {
+  if (tensor.numel() == 0) return 0;
   return tensor.dim() == 2 ? rows.begin[t] * tensor.stride(0) : t * tensor.stride(1);
 }
 
