@@ -162,6 +162,7 @@ void check_are_sizes_of(const char* rows_name, const Tensor& rows, const c10::Sy
                         const Tensor& sizes) {
   const bool is_packed = rows.dim() == 2;
   const char* const name = is_packed ? "batch_sizes" : "lengths";
+  check_is_tensor(name, sizes);
   TORCH_CHECK_TYPE(sizes.scalar_type() == at::kLong, "per_step_dense: ", name,
                    " must be int64; got ", dtype_of(sizes));
   TORCH_CHECK_VALUE(sizes.layout() == at::kStrided && !sizes.is_nested(), "per_step_dense: ", name,

@@ -79,6 +79,7 @@ def test_backward_gives_what_is_wanted(layer) -> None:
         ({"sizes": torch.tensor([1, 2])}, ValueError, "lengths must be (B,) = (3,); got (2,)"),
         ({"sizes": torch.tensor([[1, 2, 3]])}, ValueError, "lengths must be 1-D; got (1, 3)"),
         ({"sizes": torch.tensor([1, 2, 3]).int()}, TypeError, "lengths must be int64; got int32"),
+        ({"sizes": None}, TypeError, "lengths must be a torch.Tensor; got NoneType"),
         (
             {"sizes": torch.tensor([1, 2, 3]).to_sparse()},
             ValueError,

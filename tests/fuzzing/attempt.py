@@ -35,6 +35,7 @@ TORCHS_OWN = re.compile(
             "^(Storage size|Stride) calculation overflowed|^numel: integer multiplication overflow",
             "^unsupported operation: more than one element of the written-to tensor",
             "^ZeroTensors are immutable",
+            "^Sparse CSR tensors do not have strides",  # by vmap
             # Below autograd, where inference mode begins, torch has no place for their refusal.
             "from the 'NestedTensor|^per_step_dense\\.[a-z_]+\\.default$",
         )

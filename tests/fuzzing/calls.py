@@ -83,8 +83,11 @@ def _draw_detail(rng: random.Random, context: str, arguments: dict[str, object])
             splits = rng.choice((0, 1, 2, 7, 2**31 - 1, -1))
             return rng.choice(FAMILIES), (tile, splits, rng.choice((0, 1, 3, -7)))
         case "vmap":
-            tensors = [name for name, value in arguments.items() if isinstance(value, TensorSpec)]
-            return tuple(name for name in tensors if rng.random() < 0.6)
+            named = arguments.items()
+            tensors = [name for name, value in named if isinstance(value, TensorSpec)]
+            nested = ("nested", "jagged")  # whose examples are dense
+            can_be_mapped = [name for name in tensors if arguments[name].kind not in nested]
+            return tuple(name for name in can_be_mapped if rng.random() < 0.6)
         case _:
             return None
 
