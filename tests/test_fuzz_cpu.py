@@ -72,7 +72,10 @@ def test_activation_backward(activated: Activated) -> None:
     prove_activation_gradient(activated, Where("auto"))
 
 
-@pytest.mark.xfail(raises=RuntimeError, reason="torch's gelu refuses such strides of dy")
+# Not strict: whether torch asks oneDNN is not known for every build and machine.
+@pytest.mark.xfail(
+    raises=RuntimeError, strict=False, reason="torch's gelu refuses such strides of dy"
+)
 def test_gelus_gradient_takes_any_strides_of_dy() -> None:
     """Found by test_gradients; with it goes a part of fuzz/known.py."""
     z = torch.randn(15, 15, requires_grad=True)
