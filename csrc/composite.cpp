@@ -33,7 +33,8 @@ Tensor activation_gradient(const Tensor& dy, const Tensor& saved, Activation act
     case Activation::kRelu:
       return at::threshold_backward(dy, saved, 0);
     case Activation::kGelu:
-      return at::gelu_backward(dy, saved);
+      // oneDNN, to which torch hands them as they lie, does not take all strides.
+      return at::gelu_backward(dy.contiguous(), saved.contiguous());
     case Activation::kGeluTanh:
       return at::gelu_backward(dy, saved, "tanh");
     case Activation::kSilu:

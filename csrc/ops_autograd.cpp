@@ -369,6 +369,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
                                             const std::optional<Tensor>& weight,
                                             const Tensor& sizes, c10::SymInt steps,
                                             bool wants_dbias, std::string_view kernel) {
+  check_ragged_backward(dz, x, weight, sizes, steps);
   const Rows rows{sizes, std::move(steps)};
   return per_step_dense::backward(rows, dz, x, weight, wants_dbias, kernel);
 }

@@ -97,8 +97,10 @@ std::tuple<Tensor, Tensor> ragged_forward_with_preactivation(const Tensor& x, co
   }
   rows_of(sizes, x, weight.size(0));  // which refuses wrong values
   const Tensor mask = mask_of(sizes, x);
-  const auto [y, z] = forward_with_preactivation(masked(x, mask), weight, bias, activation);
-  return {masked(y, mask), masked(z, mask)};
+  // Before the activation as well: its derivative of what weights that are not finite make of
+  // padding would be NaN, and no factor of zero would mend that.
+  const Tensor z = masked(forward(masked(x, mask), weight, bias, name_of(Activation::kNone)), mask);
+  return {masked(activate(z, parsed), mask), z};
 }
 
 Tensor ragged_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,

@@ -85,22 +85,22 @@ def per_step_dense(
 
     check_shapes(rows, weight, bias)
     if lengths is None:
-        return _of_all_rows(rows, weight, bias, activation)
+        z = _preactivation(rows, weight, bias)
+        return z if activation is None else activate(z, activation)
     check_lengths(lengths, rows)
     steps = torch.arange(rows.size(-2))
     mask = (steps < lengths.unsqueeze(-1)).unsqueeze(-1).to(rows.device)  # (*, T, 1)
-    y = _of_all_rows(torch.where(mask, rows, 0), weight, bias, activation)
-    return torch.where(mask, y, 0)
+    z = torch.where(mask, _preactivation(torch.where(mask, rows, 0), weight, bias), 0)
+    # Masked before the activation as well: its derivative of what weights that are not finite make
+    # of padding would be NaN, and no factor of zero would mend that.
+    return z if activation is None else torch.where(mask, activate(z, activation), 0)
 
 
-def _of_all_rows(
-    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation | None
-) -> Tensor:
-    y = torch.einsum("...ti,tio->...to", x, weight)
+def _preactivation(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    z = torch.einsum("...ti,tio->...to", x, weight)
     if bias is not None:
-        y = y + bias
-    y = y.contiguous()  # before the activation: torch rounds its derivatives otherwise elsewhere
-    return y if activation is None else activate(y, activation)
+        z = z + bias
+    return z.contiguous()  # before the activation: torch rounds its derivatives otherwise elsewhere
 
 
 def _preactivation_of_packed(

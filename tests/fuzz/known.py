@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from hypothesis import assume, event, reject
-
-from fuzz.calls import SPECIALS, Call
+from hypothesis import event, reject
 
 GELU = "could not construct a memory descriptor using strides"
 
@@ -15,7 +13,7 @@ GELU = "could not construct a memory descriptor using strides"
 @contextlib.contextmanager
 def but_for_torchs_gelu() -> Iterator[None]:
     """Torch's gradient of gelu in float32 refuses what strides of dy oneDNN cannot describe; the
-    package hands dy on to it as it lies."""
+    reference's autograd is torch's."""
     try:
         yield
     except RuntimeError as error:
@@ -23,9 +21,3 @@ def but_for_torchs_gelu() -> Iterator[None]:
             raise
         event("torch's gelu does not take the strides of dy")
         reject()
-
-
-def but_for_padding_of_the_reference(call: Call, family: str) -> None:
-    """The reference computes rows that a sample does not have, of zeros; where a weight or bias is
-    not finite, the activation's derivative makes NaN of their gradient, which should be zero."""
-    assume(family != "reference" or call.values != SPECIALS)
