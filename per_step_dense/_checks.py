@@ -86,14 +86,9 @@ def check_has_steps(x: torch.Tensor) -> None:
         raise ValueError(f"per_step_dense: x must be (*, T, I), at least 2-D; got {_shape(x)}")
 
 
-def check_is_ragged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    """Raises ValueError unless x is (R, I) or (B, T, I), weight (T, I, O) and bias (T, O)."""
-    if x.dim() not in (2, 3):
-        raise ValueError(
-            "per_step_dense: x must be (R, I) with batch_sizes, or (B, T, I) with lengths; "
-            f"got {_shape(x)}"
-        )
-    _check_parameters(weight, bias, x.size(1) if x.dim() == 3 else None, x.size(-1))
+def check_fits_packed(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Raises ValueError unless weight is (T, I, O) and bias (T, O), for rows of (R, I)."""
+    _check_parameters(weight, bias, None, rows.size(-1))
 
 
 def _check_parameters(

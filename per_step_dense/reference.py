@@ -16,9 +16,9 @@ from ._checks import (
     check_are_alike,
     check_are_dense_tensors,
     check_batch_sizes,
+    check_fits_packed,
     check_has_no_lengths,
     check_is_packed,
-    check_is_ragged,
     check_lengths,
     check_shapes,
 )
@@ -106,7 +106,7 @@ def _preactivation(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _preactivation_of_packed(
     rows: Tensor, weight: Tensor, bias: Tensor | None, batch_sizes: Tensor
 ) -> Tensor:
-    check_is_ragged(rows, weight, bias)
+    check_fits_packed(rows, weight, bias)
     check_batch_sizes(batch_sizes, rows, len(weight))
     steps = rows.split(batch_sizes.tolist())
     z = [own @ weight[t] for t, own in enumerate(steps)]

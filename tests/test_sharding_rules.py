@@ -350,6 +350,22 @@ def test_other_wrong_arguments_are_refused_as_on_one_device(two: World) -> None:
         assert "(weight.to_local() is one); got a DTensor" in texts[9]
 
 
+def forced_family() -> str:
+    mesh = mesh_of(2)
+    x, weight, bias = placed(arguments(EVEN), mesh, [[Shard(2)], [Shard(0)], [Shard(0)]])
+    with psd.use_kernel("simt"), pytest.raises(ValueError) as error:
+        psd.per_step_dense(x, weight, bias)
+    return str(error.value)
+
+
+@pytest.mark.skipif(not _ops.has_cuda_kernels, reason="needs a family that refuses the CPU")
+def test_a_family_that_cannot_take_the_parts_refuses_in_its_words(two: World) -> None:
+    x, weight, bias = arguments(EVEN)
+    with psd.use_kernel("simt"), pytest.raises(ValueError) as error:
+        psd.per_step_dense(x, weight, bias)
+    assert two.run(forced_family) == [str(error.value)] * 2
+
+
 def accumulation() -> str:
     tensors, mesh = [tensor.detach() for tensor in arguments(EVEN)], mesh_of(2)
     x, weight = (tensor.detach() for tensor in placed(tensors, mesh, [[Shard(0)], [Replicate()]]))
