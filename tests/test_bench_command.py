@@ -27,6 +27,8 @@ from bench.record import Ceilings, Outcome, Pass, Record, Row, Sizes, read, writ
 from bench.rivals import OURS, RIVALS
 from bench.run import run_jobs
 
+pytestmark = pytest.mark.slow  # it measures, if quickly
+
 ROOT = Path(__file__).parents[1]
 CONSOLE = Console(file=StringIO())
 

@@ -28,6 +28,8 @@ from bench.rivals.guests import (
 from bench.timing import Budget, NoTimingError, take_turns
 from bench.workload import Workload
 
+pytestmark = pytest.mark.slow  # guests hang, and are waited for
+
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = Budget(seconds=0.01, turn_seconds=0.001, most_turns=3)
 FRAMEWORKS = (LocallyConnected1D, EinsumDense, JaxEinsum)

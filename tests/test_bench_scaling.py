@@ -16,6 +16,8 @@ from bench.scaling.model import H200, STRATEGIES, Layer, Mesh, cost
 from bench.scaling.record import Counted, ScalingRecord
 from bench.scaling.tables import LAYERS, MESHES, computed_tables, counted_table
 
+pytestmark = pytest.mark.slow  # several processes, several times
+
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "bench" / "results" / "scaling" / "gloo.json"
 LAYER = Layer(batch=64, steps=32, in_features=16, out_features=48)

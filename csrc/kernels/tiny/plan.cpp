@@ -22,10 +22,9 @@ bool is_countable(const Gemm& gemm) {
   }
   // Extents are small enough by now for one product of two, not for one of three.
   const int64_t m = rows_of_a_step(gemm), columns = gemm.t * gemm.n, rows = gemm.t * m;
-  // Column sums need a group of rows even where there is no row.
-  const int64_t row_groups =
-      std::max<int64_t>(ceil_div(m, kRows), gemm.column_sums.data != nullptr);
-  return columns == 0 || (rows <= kMaxUnits && row_groups <= kMaxUnits / columns);
+  // One at least: column sums need it, and columns are counted where there is no row, too.
+  const int64_t row_groups = std::max<int64_t>(ceil_div(m, kRows), 1);
+  return rows <= kMaxUnits && columns <= kMaxUnits / row_groups;
 }
 
 template <class Problem>
