@@ -27,7 +27,8 @@ try:
     compiled, missing_reason = import_module("._C", __package__), ""
 except ImportError as error:
     compiled, missing_reason = None, str(error)
-    if not isinstance(error, ModuleNotFoundError):  # it is there, and of no use
+    # It is there, and of no use.
+    if not isinstance(error, ModuleNotFoundError):  # pragma: no cover: tests run it in copies
         warnings.warn(
             "per_step_dense: plain torch operations take the place of its compiled module, which "
             f"cannot be used: {missing_reason}",

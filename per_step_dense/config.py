@@ -95,9 +95,7 @@ def _on_cpu() -> str:
     one = torch.ones(1, 1, 1, device="cpu")
     with use_kernel("auto"):  # whatever is in force, which may be for GPUs only
         kernel = explain(one, one).kernel
-    if kernel == "avx2":
-        return f"avx2 for float32, else {_ATEN}"
-    return _ATEN if kernel == "aten" else kernel
+    return {"aten": _ATEN, "avx2": f"avx2 for float32, else {_ATEN}"}.get(kernel, kernel)
 
 
 def _on_cuda(with_kernels: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from worlds import World, mesh_of
 
 from bench.collectives import Collectives
+
+pytestmark = pytest.mark.slow  # several processes
 
 # From torch 2.13 on the older names warn.
 all_gather_single = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor

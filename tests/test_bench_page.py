@@ -16,6 +16,8 @@ from bench.record import Outcome, Pass, write
 from bench.report import page
 from bench.rivals import RAGGED_RIVALS, RIVALS, WINDOW_RIVALS
 
+pytestmark = pytest.mark.slow  # pages and pictures
+
 README = f"before\n{page.BEGIN}\n{END}\nafter\n"
 
 

@@ -26,6 +26,8 @@ from bench.report import marks as marks_of
 from bench.report import page, plots
 from bench.report.layer import headline_groups
 
+pytestmark = pytest.mark.slow  # pictures
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 

@@ -171,6 +171,7 @@ def test_small_integers_come_out_exactly(kernel, sizes, splits):
     assert torch.equal(dbias.double(), dz.double().sum(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [(1, 1), (2, 2)], ids=id_of_splits)
 @each_kernel
 def test_every_schedule_gives_the_same_bits(kernel, splits):

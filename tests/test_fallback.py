@@ -125,6 +125,20 @@ def test_only_the_reference_can_be_asked_for_and_explained() -> None:
     ]
 
 
+def test_batch_invariance_is_not_to_be_had() -> None:
+    printed = run(
+        """
+        try:
+            psd.batch_invariant()
+        except ValueError as error:
+            print(str(error).replace(_ops.missing_reason, "REASON"))
+        """
+    )
+    assert printed.strip() == (
+        "per_step_dense: batch_invariant() needs the compiled module, which is missing: REASON"
+    )
+
+
 # Without a GPU, CPU tensors stand in for CUDA's: all that the package asks of them is is_cuda.
 CUDA_LIKE = """
 class CudaLike(torch.Tensor):
