@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LIMIT_MB = 500  # beyond what a process holds at its start
-PATIENCE = 120.0  # seconds for one call, where every core is busy with something else
+PATIENCE = 60.0  # seconds that one call may compute
 
 # Threads that wait for one another must not keep cores busy; OpenMP reads it when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 INDEX = struct.Struct("q")
 NONE_YET, FINISHED = -1, -2
 POLL_SECONDS = 0.2
-START = 5  # times the patience, until the first call
+WAITING = 10  # times the patience, where nothing is computed
 
 
 class Progress:
@@ -40,23 +41,31 @@ def supervised(
     """Runs the command that writes into a Progress at this path; returns its exit status.
 
     It says FINISHED there at its end, for a sanitizer's report ends it with whatever status. A call
-    that takes longer than `patience`, in seconds, is taken for a hang; loading torch may take more.
+    that computes for longer than `patience`, in seconds, is taken for a hang; one that waits may
+    wait for a core.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "progress"
         progress = Progress(path)
         process = subprocess.Popen(command(path))
-        seen, since = progress.index, time.monotonic()
+        seen, since, computed = progress.index, time.monotonic(), 0.0
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
+            now, computing = time.monotonic(), cpu_seconds(process.pid)
             if progress.index != seen:
-                seen, since = progress.index, time.monotonic()
-            elif time.monotonic() - since > (patience if seen != NONE_YET else START * patience):
+                seen, since, computed = progress.index, now, computing
+            elif computing - computed > patience or now - since > WAITING * patience:
                 process.kill()
                 process.wait()
-                print(f"HANGS for {patience:.0f} s: {describe(seen)}", flush=True)
+                print(f"HANGS for {now - since:.0f} s: {describe(seen)}", flush=True)
                 return 1
         if progress.index != FINISHED:
             print(f"DIED ({process.returncode}): {describe(progress.index)}", flush=True)
             return process.returncode or 1
         return process.returncode
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
