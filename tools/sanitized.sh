@@ -21,6 +21,8 @@ export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_si
 export UBSAN_OPTIONS=print_stacktrace=1
 # Where torch has longer vectors, this package leaves most to it.
 export ATEN_CPU_CAPABILITY=avx2
+# What inductor has compiled for those it would run on these, with wrong results.
+export TORCHINDUCTOR_CACHE_DIR="$build/inductor"
 # Of the program's, for Python is not built with it; and of libstdc++, or exceptions are not seen.
 export LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
 python -c 'import sys, per_step_dense._C as m; sys.exit(not m.__file__.startswith(sys.argv[1]))' "$build"
