@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 import cases
 import torch
+import truth
 from torch import Tensor
 
 import per_step_dense as psd
 
-ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
+ACTIVATIONS = tuple(truth.ACTIVATIONS)
 
 SIZES = {
     "seed": (300, 10, 4, 8),
