@@ -153,7 +153,10 @@ def test_values_on_a_gpu(gpu: torch.device, sizes: tuple[int, int, int, int], ke
             y = torch.ops.per_step_dense.forward(x, weight, bias)
             dx, dweight, dbias = torch.ops.per_step_dense.backward(dy, x, weight, True)
         except ValueError as refusal:
-            pytest.skip(str(refusal))  # of sizes or of this GPU, for a reason that it gives
+            # Of sizes or of this GPU, for a reason that it gives; the chooser finds somebody.
+            if kernel == "auto" or "cannot take this call" not in str(refusal):
+                raise
+            pytest.skip(str(refusal))
     for step in sampled(t).tolist():
         at = slice(step, step + 1)
         of_step = x[:, at], weight[at], bias[at], dy[:, at]

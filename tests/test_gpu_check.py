@@ -1,7 +1,7 @@
 """Does tools/gpu_check go on where it was cut, and record what became of every part?
 
 Without a GPU: the processes that do the parts are played by what notes in the journal what they
-would have, on a clock that nothing but they moves.
+would have, on a clock that nothing but they moves. Long, for all of it is told by these players.
 """
 
 from __future__ import annotations

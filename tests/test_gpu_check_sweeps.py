@@ -1,4 +1,7 @@
-"""Do the sweeps of tools/gpu_check find what they are for? On the CPU, a few calls of each."""
+"""Do the sweeps of tools/gpu_check find what they are for? On the CPU, a few calls of each.
+
+Long, for determinism, batch invariance and the soak are caught out by the same spoilt layers.
+"""
 
 from __future__ import annotations
 
