@@ -7,12 +7,8 @@
 // serves, they are ATen's.
 #pragma once
 
-#include <optional>
-#include <tuple>
-
-#include "activation.h"
 #include "ops.h"
-#include "ragged_rows.h"
+#include "ragged_functions.h"
 
 namespace per_step_dense::cpu::batch_invariant {
 
@@ -22,14 +18,7 @@ BackwardFunction backward;
 BackwardAccumulateFunction backward_accumulate;
 ActivationBackwardFunction activation_backward;
 
-// As the functions of ragged_aten.h.
-std::tuple<at::Tensor, at::Tensor> ragged_forward(const at::Tensor& x, const at::Tensor& weight,
-                                                  const std::optional<at::Tensor>& bias,
-                                                  const RaggedRows& rows, Activation activation,
-                                                  bool wants_z);
-
-std::tuple<at::Tensor, at::Tensor, at::Tensor> ragged_backward(
-    const at::Tensor& dz, const std::optional<at::Tensor>& x,
-    const std::optional<at::Tensor>& weight, const RaggedRows& rows, bool wants_dbias);
+ForwardOfRows ragged_forward;
+BackwardOfRows ragged_backward;
 
 }  // namespace per_step_dense::cpu::batch_invariant
