@@ -20,10 +20,12 @@ using at::Tensor;
 constexpr int64_t kElementsATask = 1 << 14;  // of an activation
 
 // A gradient of few weights is a long sum that one thread would add up alone. Where there are fewer
-// blocks of weights than this, it is cut into parts of so many terms. Both are constants: the bits
+// blocks of weights than this, it is cut into parts of so many terms. All are constants: the bits
 // must not follow from the number of threads.
 constexpr int64_t kBlocksEnough = 64, kBlock = 32;
 constexpr int64_t kTermsOfAPart = 8192;
+// Of many weights, too, when it is so long that its error would outgrow torch's.
+constexpr int64_t kMostTerms = 1 << 16;
 
 // y[:, t] = x[:, t] @ weight[t] + bias[t]
 Products of_forward(const Tensor& x,       // (B, T, I)
@@ -49,6 +51,12 @@ Products of_input_gradient(const Tensor& dz,      // (B, T, O)
   return of_forward(dz, permuted(weight, 0, 2, 1), std::nullopt, dx);
 }
 
+int64_t terms_of_a_part(int64_t t, int64_t i, int64_t o) {
+  // As doubles: no tensor need have as many elements as there are blocks, and 64 bits may not do.
+  const double blocks = double(t) * double(divide_up(i, kBlock)) * double(divide_up(o, kBlock));
+  return blocks >= kBlocksEnough ? kMostTerms : kTermsOfAPart;
+}
+
 // dweight[t] = x[:, t]^T @ dz[:, t]; the column sums are the gradient of the bias.
 Products of_weight_gradient(const Tensor& x,            // (B, T, I)
                             const Tensor& dz,           // (B, T, O)
@@ -65,15 +73,9 @@ Products of_weight_gradient(const Tensor& x,            // (B, T, I)
   first.column_sums = dbias_in_double;
   Products products{first, x.stride(1), dz.stride(1), /*c_step=*/i * o};
   products.parts_of_sum = dweight.size(0);
-  products.terms = products.parts_of_sum == 1 ? b : kTermsOfAPart;
+  products.terms = terms_of_a_part(t, i, o);
   products.c_part = t * i * o, products.sums_part = t * o;
   return products;
-}
-
-int64_t parts_of_weight_gradient(int64_t b, int64_t t, int64_t i, int64_t o) {
-  // As doubles: no tensor need have as many elements as there are blocks, and 64 bits may not do.
-  const double blocks = double(t) * double(divide_up(i, kBlock)) * double(divide_up(o, kBlock));
-  return blocks >= kBlocksEnough ? 1 : std::max<int64_t>(1, divide_up(b, kTermsOfAPart));
 }
 
 // The sum over the first dimension, in its order, in float32.
@@ -144,7 +146,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dz, const std::optiona
   const bool finds_dbias = wants_dbias && x && i > 0;  // on the way to dweight
   if (x) {
     x_batch = as_batch(*x);
-    const int64_t parts = parts_of_weight_gradient(b, t, i, o);
+    const int64_t parts = std::max<int64_t>(1, divide_up(b, terms_of_a_part(t, i, o)));
     dweight_parts = at::empty({parts, t, i, o}, dz.options());
     if (finds_dbias) dbias_parts = at::zeros({parts, t, o}, dz.options().dtype(at::kDouble));
     double* const sums = finds_dbias ? dbias_parts.mutable_data_ptr<double>() : nullptr;
