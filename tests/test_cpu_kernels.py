@@ -83,7 +83,8 @@ def test_kernels_serve_float32() -> None:
     )
 
 
-@pytest.mark.parametrize("activation", [None, "gelu"])
+# relu's gradient needs y alone, which then lies where the sums did.
+@pytest.mark.parametrize("activation", [None, "gelu", "relu"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_every_size(sizes: tuple[int, ...], activation: str | None, threads: int) -> None:
     assert_right(of_sizes(*sizes, F32, "cpu"), activation)
@@ -182,7 +183,7 @@ def activated(activation: str, z: Tensor) -> tuple[Tensor, Tensor]:
     """y and dy/dz by the op, through a layer of one feature whose weight is one."""
     x = z.view(-1, 1, 1).clone().requires_grad_()
     y = psd.per_step_dense(x, torch.ones(1, 1, 1), activation=activation)
-    (dz,) = torch.autograd.grad(y.sum(), x)
+    (dz,) = torch.autograd.grad(y, x, torch.ones_like(y))  # a sum's is expanded: ATen's then
     return y.detach().flatten(), dz.flatten()
 
 
@@ -246,8 +247,13 @@ def test_nan_and_inf_stay_where_they_are() -> None:
     assert torch.equal(y.isinf(), expected.isinf())
 
 
-def test_sums_over_a_long_batch() -> None:
-    assert_right(Arguments(torch.rand(50_000, 2, 3), torch.rand(2, 3, 5), torch.rand(2, 5)))
+@pytest.mark.parametrize(
+    "sizes", [(50_000, 2, 3, 5), (200_000, 64, 2, 1)], ids=["cut into parts", "whole"]
+)
+def test_sums_over_a_long_batch(sizes: tuple[int, ...]) -> None:
+    batch, steps, inputs, outputs = sizes
+    shapes = ((batch, steps, inputs), (steps, inputs, outputs), (steps, outputs))
+    assert_right(Arguments(*(torch.rand(shape) for shape in shapes)))
 
 
 # Bounds: tensors that end where memory does
