@@ -1,6 +1,5 @@
 """python -m tools.mutants: changes the package, one place at a time, and sees which tests notice.
 
-    pip install --group mutants
     python -m tools.mutants per_step_dense/_checks.py per_step_dense/functional.py
 
 Each mutant meets the tests that run its line, the shortest first. Which those are, a run of the

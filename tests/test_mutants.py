@@ -1,0 +1,143 @@
+"""Does tools/mutants change what runs, one place at a time, and say right whether tests notice?"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from pathlib import Path
+
+import scripts
+
+from tools.mutants.changes import Mutant, mutants_of
+
+SOURCE = '''\
+"""What it is for: "nothing"."""
+
+def scaled(x: "int", by: int = 2) -> int:
+    """Its docstring."""
+    if x > 10:
+        check(x)
+    return x * by
+'''
+
+
+def of(source: str) -> list[Mutant]:
+    return list(mutants_of("package/file.py", source, set(range(1, 20))))
+
+
+def test_every_mutant_is_one_change_of_what_runs() -> None:
+    mutants = of(SOURCE)
+    assert {(mutant.first_line, mutant.before, mutant.after) for mutant in mutants} >= {
+        (5, "if x > 10:", "if x >= 10:"),
+        (5, "if x > 10:", "if x > 11:"),
+        (5, "if x > 10:", "if not (x > 10):"),
+        (6, "check(x)", "..."),
+        (6, "check(x)", "check(None)"),
+        (7, "return x * by", "return x / by"),
+    }
+    for mutant in mutants:
+        ast.parse(mutant.source)
+        before, after = SOURCE.splitlines(), mutant.source.splitlines()
+        changed = [n + 1 for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+        assert changed == [mutant.last_line] and mutant.last_line in (3, 5, 6, 7)
+        assert "nothing" in mutant.source and "docstring" in mutant.source
+        assert '"int"' in mutant.source
+
+
+def test_names_are_of_one_mutant_each() -> None:
+    names = [mutant.name for mutant in of(SOURCE)]
+    assert names and len(set(names)) == len(names)
+    assert all(name.startswith("package/file.py:") for name in names)
+
+
+def test_lines_that_no_test_need_run_are_left_alone() -> None:
+    assert {m.first_line for m in mutants_of("package/file.py", SOURCE, {7})} == {7}
+
+
+def test_arguments_do_not_take_one_another_s_place() -> None:
+    after = {mutant.after for mutant in of("f(one, two, by=3)\n")}
+    assert "f(one, by=3)" in after or "f(one, two, )" in after
+    assert "f(two, by=3)" not in after
+
+
+PACKAGE = """
+    LIMIT = 10
+
+    def doubled(x):
+        return x + x
+
+    def is_large(x):
+        return x > LIMIT
+
+    def waited(n):
+        while n > 0:
+            n -= 1
+        return n
+
+    class Half:
+        def of(self, x):
+            return x // 2
+"""
+TESTS = """
+    import subprocess
+    import sys
+
+    import per_step_dense as package
+    from per_step_dense import doubled
+
+    def test_doubled():
+        assert doubled(2) == 4
+
+    def test_is_large():
+        assert package.is_large(12) and not package.is_large(9)
+
+    def test_waited():
+        assert package.waited(3) == 0
+
+    def test_half():
+        assert package.Half().of(8) == 4
+
+    def test_in_another_process():
+        script = "import per_step_dense; assert per_step_dense.doubled(3) == 6"
+        subprocess.run([sys.executable, "-c", script], check=True)
+
+    def test_that_fails():
+        assert False
+"""
+TRIALS = """
+    from pathlib import Path
+
+    from tools.mutants.trial import Trials
+
+    tree = Path({tree!r})
+    file = tree / "per_step_dense/__init__.py"
+    original = file.read_text()
+    names = ["doubled", "is_large", "waited", "half", "in_another_process", "that_fails"]
+    trials = Trials(tree, [f"test_it.py::test_{{name}}" for name in names])
+    assert {{name.removeprefix("test_it.py::test_") for name in trials.seconds}} == set(names[:-1])
+    for old, new, *tests in {changes!r}:
+        assert original.count(old) == 1, old
+        tests = [f"test_it.py::test_{{test}}" for test in tests]
+        print(trials.outcome_of(file, original.replace(old, new), tests, limit_s=5), flush=True)
+        assert file.read_text() == original
+"""
+OUTCOMES = {
+    ("x + x", "x - x", "doubled"): "killed",
+    ("x + x", "x * x", "doubled"): "survived",
+    ("x + x", "x * x", "doubled", "in_another_process"): "killed",
+    ("x > LIMIT", "x >= LIMIT", "is_large"): "survived",
+    ("x > LIMIT", "x < LIMIT", "is_large"): "killed",
+    ("x // 2", "x // 4", "half"): "killed",
+    ("n -= 1", "n -= 0", "waited"): "timed out",
+    ("LIMIT = 10", "LIMIT = 20", "is_large"): "killed",
+    ("LIMIT = 10", "LIMIT = 11", "is_large"): "survived",
+    ("class Half:", "class Double:", "half"): "killed",
+}
+
+
+def test_outcomes(tmp_path: Path) -> None:
+    for name, text in (("per_step_dense/__init__.py", PACKAGE), ("test_it.py", TESTS)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    printed = scripts.run(TRIALS.format(tree=str(tmp_path), changes=list(OUTCOMES)))
+    assert dict(zip(OUTCOMES, printed.splitlines(), strict=True)) == OUTCOMES
