@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,3 +103,31 @@ def calls_of_this_package(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ..
 
     monkeypatch.setattr(in_place, "per_step_dense", noted)
     return shapes
+
+
+# With the shape of an input.
+KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "steps": (NLinear, (BATCH, STEPS, IN)),
+    "steps, no bias": (lambda: NLinear(bias=False), (BATCH, STEPS, IN)),
+    "steps, no batch": (NLinear, (STEPS, IN)),
+    "steps, batches": (NLinear, (2, BATCH, STEPS, IN)),
+    "steps, nothing": (NLinear, (0, STEPS, IN)),
+    "one step": (lambda: NLinear(steps=1), (BATCH, 1, IN)),
+    "members": (EnsembleLinear, (STEPS, BATCH, IN)),
+    "members, one batch": (EnsembleLinear, (BATCH, IN)),
+    "members, no bias": (lambda: EnsembleLinear(bias=False), (STEPS, BATCH, IN)),
+    "convolution": (
+        lambda: nn.Conv1d(STEPS * IN, STEPS * OUT, 1, groups=STEPS),
+        (BATCH, STEPS * IN, 1),
+    ),
+    "convolution, no batch": (
+        lambda: nn.Conv1d(STEPS * IN, STEPS * OUT, 1, groups=STEPS),
+        (STEPS * IN, 1),
+    ),
+    "convolution, no bias": (
+        lambda: nn.Conv1d(
+            STEPS * IN, STEPS * OUT, 1, groups=STEPS, bias=False, padding="same", dilation=2
+        ),
+        (BATCH, STEPS * IN, 1),
+    ),
+}

@@ -13,6 +13,7 @@ import torch
 from convertible import (
     BATCH,
     IN,
+    KINDS,
     LINEARS,
     OUT,
     STEPS,
@@ -29,33 +30,6 @@ from torch.nn.utils import parametrize
 import per_step_dense as psd
 from per_step_dense import _ops
 from per_step_dense._conversion import in_place
-
-KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "steps": (NLinear, (BATCH, STEPS, IN)),
-    "steps, no bias": (lambda: NLinear(bias=False), (BATCH, STEPS, IN)),
-    "steps, no batch": (NLinear, (STEPS, IN)),
-    "steps, batches": (NLinear, (2, BATCH, STEPS, IN)),
-    "steps, nothing": (NLinear, (0, STEPS, IN)),
-    "one step": (lambda: NLinear(steps=1), (BATCH, 1, IN)),
-    "members": (EnsembleLinear, (STEPS, BATCH, IN)),
-    "members, one batch": (EnsembleLinear, (BATCH, IN)),
-    "members, no bias": (lambda: EnsembleLinear(bias=False), (STEPS, BATCH, IN)),
-    "convolution": (
-        lambda: nn.Conv1d(STEPS * IN, STEPS * OUT, 1, groups=STEPS),
-        (BATCH, STEPS * IN, 1),
-    ),
-    "convolution, no batch": (
-        lambda: nn.Conv1d(STEPS * IN, STEPS * OUT, 1, groups=STEPS),
-        (STEPS * IN, 1),
-    ),
-    "convolution, no bias": (
-        lambda: nn.Conv1d(
-            STEPS * IN, STEPS * OUT, 1, groups=STEPS, bias=False, padding="same", dilation=2
-        ),
-        (BATCH, STEPS * IN, 1),
-    ),
-}
-
 
 is_left_to_matmul = in_place._is_left_to_matmul
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import Layer, bare_op
+from cases import Layer
 from fuzz.calls import Call, calls
 from fuzz.dense import (
+    LAYERS,
     Accumulation,
     Activated,
     accumulations,
@@ -26,14 +27,12 @@ from fuzz.where import Where
 from hypothesis import given
 from hypothesis import strategies as st
 
-import per_step_dense as psd
 from per_step_dense import _ops
 
 if _ops.compiled is None:
     pytest.skip("needs the compiled module", allow_module_level=True)
 
 FAMILIES = st.sampled_from(["auto", "auto", "auto", "reference"])
-LAYERS = st.sampled_from([psd.per_step_dense, bare_op])
 FEWER = {"products": 100_000}
 
 

@@ -9,9 +9,10 @@ from typing import Literal
 
 import pytest
 import torch
-from cases import Layer, bare_op
+from cases import Layer
 from fuzz.calls import Call, calls
 from fuzz.dense import (
+    LAYERS,
     Accumulation,
     Activated,
     accumulations,
@@ -29,7 +30,6 @@ from fuzz.where import Where
 from hypothesis import given
 from hypothesis import strategies as st
 
-import per_step_dense as psd
 from per_step_dense import _ops
 
 if _ops.compiled is None:
@@ -37,7 +37,6 @@ if _ops.compiled is None:
 
 FAMILIES = st.sampled_from(["auto", "simt", "tiny", "sm80", "sm90", "reference"])
 PRECISIONS = st.sampled_from(["ieee", "ieee", "tf32"])
-LAYERS = st.sampled_from([psd.per_step_dense, bare_op])
 LIMITS = {"products": 2_000_000, "most": 3000}
 # What TMA takes: sizes and strides that are multiples of 16 bytes, in every dtype.
 MAPPED = {**LIMITS, "least": 1, "multiple": 8}

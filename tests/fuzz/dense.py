@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from cases import Layer
+from cases import Layer, bare_op
 from hypothesis import strategies as st
 from torch import Tensor
 
+import per_step_dense as psd
 from fuzz.calls import Call, Operands, draw_call
 from fuzz.judge import Results, Task, assert_activation_gradient, assert_right
 from fuzz.known import but_for_torchs_gelu
@@ -16,6 +17,9 @@ from fuzz.memory import Memory, draw_memory
 from fuzz.where import Where
 
 ops = torch.ops.per_step_dense
+
+LAYERS = st.sampled_from([psd.per_step_dense, bare_op])
+"""The function, and the op on its own."""
 
 
 def named(activation: str) -> str | None:
