@@ -9,6 +9,9 @@ VENV ?= .venv
 # the newest that fit.
 LOCK ?= $(wildcard requirements/torch-$(TORCH).txt)
 
+# Of pyproject.toml: all that a test, an example or the bench imports.
+EXTRAS ?= demo examples bench bench-jax docs interop keras
+
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet \
   $(if $(LOCK),--constraint $(LOCK) --constraint requirements/common.txt)
@@ -35,25 +38,25 @@ help:
 	@echo '           LOCK=$(LOCK) (pinned packages; empty: the newest),'
 	@echo '           PYTEST_ARGS (such as "-k forward"), BENCH_ARGS (such as "--quick")'
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed $(VENV)/extras
 	$(BIN)/python -m per_step_dense demo
 
-test: $(VENV)/installed $(VENV)/wheels
+test: $(VENV)/installed $(VENV)/extras $(VENV)/wheels
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
-slow-test: $(VENV)/installed
+slow-test: $(VENV)/installed $(VENV)/extras
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow $(PYTEST_ARGS)
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed $(VENV)/extras
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh
 
-format: $(VENV)/installed
+format: $(VENV)/installed $(VENV)/extras
 	PATH=$(abspath $(BIN)):$$PATH sh tools/lint.sh --fix
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed $(VENV)/extras
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-docs: $(VENV)/installed
+docs: $(VENV)/installed $(VENV)/extras
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo 'build/site/index.html'
 
@@ -76,13 +79,13 @@ $(VENV)/dev: $(VENV)/torch-$(TORCH) pyproject.toml $(wildcard requirements/*)
 	$(INSTALL) --group dev torch==$(TORCH)
 	touch $@
 
-# All that a test, an example or the bench imports; the package itself cannot have a hash.
+# The package itself cannot have a hash.
 $(VENV)/extras: $(VENV)/dev
-	$(BIN)/python tools/requirements.py demo examples bench bench-jax docs interop keras >$@.txt
+	$(BIN)/python tools/requirements.py $(EXTRAS) >$@.txt
 	$(INSTALL) --requirement $@.txt torch==$(TORCH)
 	touch $@
 
-$(VENV)/installed: $(VENV)/extras $(SOURCES)
+$(VENV)/installed: $(VENV)/dev $(SOURCES)
 	@echo 'Compiling the extension: about five minutes on two cores'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -27,14 +29,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail the tests that need a GPU, rather than skip them, where there is none",
     )
     parser.addoption("--only-gpu", action="store_true", help="run no other tests than those")
+    parser.addoption(
+        "--turn",
+        type=Turn.parsed,
+        metavar="K/N",
+        help="of the tests that are marked so, run one in N; K from 0 on says which",
+    )
+
+
+class Turn(NamedTuple):
+    """Of tests of which not all are run each time, those that are."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parsed(cls, text: str) -> Turn:
+        turn = cls(*map(int, text.split("/")))
+        if not 0 <= turn.number < turn.of:
+            raise ValueError(text)
+        return turn
+
+    def is_of(self, name: str) -> bool:
+        return zlib.crc32(name.encode()) % self.of == self.number
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--only-gpu"):
-        return
-    others = [item for item in items if not needs_gpu(item)]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if needs_gpu(item)]
+    turn = config.getoption("--turn")
+
+    def is_run(item: pytest.Item) -> bool:
+        if config.getoption("--only-gpu") and not needs_gpu(item):
+            return False
+        in_turn = turn and item.get_closest_marker("in_turn")
+        return not in_turn or turn.is_of(item.nodeid)
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_run(item)])
+    items[:] = [item for item in items if is_run(item)]
 
 
 def needs_gpu(item: pytest.Item) -> bool:

@@ -73,12 +73,6 @@ FAULTS = {
         "product.column_sums + n0);",
         "product.column_sums);",
     ),
-    "sums of a bias gradient are kept in float32": fault(
-        "test_sums_over_a_long_batch",
-        "product.h",
-        "sums[first + n] += sum;",
-        "sums[first + n] = float(sums[first + n] + sum);",
-    ),
     "sums of samples are one chain of float32": fault(
         "test_sums_over_a_long_batch", "product.h", "kBlockK =\n    128;", "kBlockK =\n    1 << 20;"
     ),

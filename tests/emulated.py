@@ -114,10 +114,11 @@ SM90_KERNELS = kernels_of("sm90")  # of tensors that TMA can describe; gradients
 def each_of(kernels: list[Kernel]) -> pytest.MarkDecorator:
     """A test for each. Those of bfloat16 are slow ones: their code is float16's, but for the
     instructions that convert and multiply."""
+    twin = (pytest.mark.slow, pytest.mark.in_turn)
     return pytest.mark.parametrize(
         "kernel",
         [
-            pytest.param(kernel, marks=pytest.mark.slow if kernel.dtype is torch.bfloat16 else ())
+            pytest.param(kernel, marks=twin if kernel.dtype is torch.bfloat16 else ())
             for kernel in kernels
         ],
         ids=str,

@@ -42,6 +42,7 @@ def test_every_surface_has_a_page_with_examples() -> None:
     assert found >= {"index", "install", "migration", "migration_keras", *guides}
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     needed = ("sphinx", "furo", "myst_parser", "keras")
     if any(importlib.util.find_spec(name) is None for name in needed):

@@ -110,6 +110,8 @@ def test_both_match_fp64_at_the_edges_of_the_tile(kernel, edge):
     assert_both_match_fp64(kernel, sizes_at_edges(kernel)[edge], splits=(1, 1))
 
 
+@pytest.mark.in_turn
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", SPLITS, ids=id_of_splits)
 @each_kernel
 def test_split_sums_match_fp64(kernel, splits):
@@ -118,6 +120,8 @@ def test_split_sums_match_fp64(kernel, splits):
     assert_both_match_fp64(kernel, (3 * k + 1, 3, 9 * k, 4 * k), splits=splits)
 
 
+@pytest.mark.in_turn
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [(1, 1), (3, 4)], ids=id_of_splits)
 @each_kernel
 def test_long_sums_match_fp64(kernel, splits):
@@ -171,6 +175,7 @@ def test_small_integers_come_out_exactly(kernel, sizes, splits):
     assert torch.equal(dbias.double(), dz.double().sum(0))
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow
 @pytest.mark.parametrize("splits", [(1, 1), (2, 2)], ids=id_of_splits)
 @each_kernel

@@ -295,6 +295,7 @@ def test_rows_and_results_with_gaps_where_tma_takes_them(kernel: Kernel):
     assert emulator.default_library().counters.launches == 2  # the first copies dz
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow
 @each_of_all_in_one_dtype
 def test_every_schedule_gives_the_same_bits(kernel: Kernel):

@@ -130,6 +130,7 @@ def test_small_integers_come_out_exactly(kernel: Kernel, splits: int) -> None:
     assert torch.equal(y.double(), exact)
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow
 @pytest.mark.parametrize("splits", [1, 2], ids="splits_{}".format)
 @each_kernel

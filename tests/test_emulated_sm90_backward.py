@@ -149,6 +149,7 @@ def test_small_integers_come_out_exactly(kernel: Kernel, splits: tuple[int, int]
     assert torch.equal(dbias.double(), dz.double().sum(0))
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow
 @pytest.mark.parametrize("splits", [(1, 1), (2, 2)], ids="splits_{0[0]}_{0[1]}".format)
 @each_kernel

@@ -113,6 +113,7 @@ def test_nan_and_infinity_go_where_torch_lets_them(kernel: Kernel) -> None:
         assert_same_specials(dx, torch.einsum("bto,tio->bti", dz, weight))
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow
 @pytest.mark.parametrize("splits", [1, 2], ids="splits_{}".format)
 @each_kernel

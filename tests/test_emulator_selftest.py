@@ -22,7 +22,8 @@ from emulator.scenarios import (
     relative_error,
 )
 
-pytestmark = pytest.mark.slow  # every schedule; and each fault compiles kernels of its own
+# Every schedule; and each fault compiles kernels of its own.
+pytestmark = [pytest.mark.slow, pytest.mark.in_turn]
 
 plants_faults = pytest.mark.skipif(
     Variant.from_environment() is not Variant.PLAIN,

@@ -6,6 +6,7 @@ import ast
 import textwrap
 from pathlib import Path
 
+import pytest
 import scripts
 
 from tools.mutants.changes import Mutant, mutants_of
@@ -135,6 +136,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.slow  # torch is imported ten times
 def test_outcomes(tmp_path: Path) -> None:
     for name, text in (("per_step_dense/__init__.py", PACKAGE), ("test_it.py", TESTS)):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -114,9 +114,7 @@ def test_it_learns(uninterrupted: dict[int, float]) -> None:
     assert 0.01 < uninterrupted[ITERATIONS] < 0.04  # the noise alone has 0.01
 
 
-@pytest.mark.parametrize(
-    ("processes", "data_parallel"), [(4, 1), (2, 2), (4, 2)], ids=["4", "2x1", "2x2"]
-)
+@pytest.mark.parametrize(("processes", "data_parallel"), [(2, 2), (4, 2)], ids=["2x1", "2x2"])
 def test_any_mesh_trains_alike(
     uninterrupted: dict[int, float], tmp_path: Path, processes: int, data_parallel: int
 ) -> None:
