@@ -123,12 +123,14 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
   check_backward_accumulate(dz, x, weight, dweight, dbias);
   check_memory_of_accumulators(dz, x, weight, dweight, dbias);
   const Tensor dz_batch = as_batch(dz), dz_steps = steps_first(dz_batch);
+  // First, so that nothing has been added yet where there is no memory for it.
+  const Tensor dx = weight ? input_gradient(dz, dz_steps, *weight) : Tensor();
   if (dweight) add_product(*dweight, permuted(as_batch(*x), 1, 2, 0), dz_steps);
   if (dbias) {
     const at::ScalarType accum = dz.element_size() == 2 ? at::kFloat : dz.scalar_type();
     dbias->add_(dz_batch.sum(0, /*keepdim=*/false, accum));
   }
-  return weight ? input_gradient(dz, dz_steps, *weight) : Tensor();
+  return dx;
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -107,12 +107,14 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                            const std::optional<Tensor>& dbias) {
   check_backward_accumulate(dz, x, weight, dweight, dbias);
   check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  // First, so that nothing has been added yet where there is no memory for it.
+  const Tensor dx = weight ? at::einsum("...to,tio->...ti", {dz, *weight}).contiguous() : Tensor();
   if (dweight) {
     const at::ScalarType dtype = dweight->scalar_type();
     dweight->add_(at::einsum("...ti,...to->tio", {x->to(dtype), dz.to(dtype)}));
   }
   if (dbias) dbias->add_(at::einsum("...to->to", {dz.to(dbias->scalar_type())}));
-  return weight ? at::einsum("...to,tio->...ti", {dz, *weight}).contiguous() : Tensor();
+  return dx;
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {

@@ -87,6 +87,18 @@ def test_backward_of_sizes_beyond_all_memory(wanted: str, dtype: torch.dtype) ->
     assert_right("cpu")
 
 
+@needs_module
+@pytest.mark.parametrize("family", ["auto", "reference", "batch_invariant"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_nothing_is_added_where_there_is_no_memory_for_dx(dtype: torch.dtype, family: str) -> None:
+    new = New(dtype, "cpu")
+    dz, weight, dbias = new(3, 1, 2), new(1, 1, 2), new(1, 2)
+    with left_alone(dz, weight, dbias), pytest.raises(RuntimeError, match=CPU_ERROR):
+        torch.ops.per_step_dense.backward_accumulate(
+            dz, None, weight.expand(1, HUGE, 2), None, dbias, family
+        )
+
+
 # An end of the process's memory, between a forward and its backward
 
 LIMITED = """

@@ -164,8 +164,10 @@ Tensor backward_accumulate(const Tensor& dz, const std::optional<Tensor>& x,
                            const std::optional<Tensor>& dbias) {
   check_backward_accumulate(dz, x, weight, dweight, dbias);
   check_memory_of_accumulators(dz, x, weight, dweight, dbias);
+  // First, so that nothing has been added yet where there is no memory for it.
+  const Tensor dx = weight ? std::get<0>(backward(dz, std::nullopt, weight, false)) : Tensor();
   aten::backward_accumulate(dz, x, std::nullopt, dweight, dbias);
-  return weight ? std::get<0>(backward(dz, std::nullopt, weight, false)) : Tensor();
+  return dx;
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& saved, std::string_view activation) {
