@@ -4,15 +4,18 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/as_strided_native.h>
 
-#include <functional>
-#include <numeric>
-
 namespace per_step_dense {
 
-// The product of all sizes but the last two.
+// The product of all sizes but the last two. Of a tensor without elements it may be any number.
 inline int64_t batch_size(const at::Tensor& tensor) {
-  const auto sizes = tensor.sizes();
-  return std::accumulate(sizes.begin(), sizes.end() - 2, int64_t{1}, std::multiplies<>());
+  const auto leading = tensor.sizes().slice(0, tensor.dim() - 2);
+  int64_t product = 1;
+  for (const int64_t size : leading) {
+    TORCH_CHECK_VALUE(!__builtin_mul_overflow(product, size, &product),
+                      "per_step_dense: the leading sizes must have a product below 2^63; got ",
+                      leading);
+  }
+  return product;
 }
 
 // (B, T, F): a view, or a copy where the strides of the leading dimensions do not join.

@@ -384,3 +384,16 @@ def test_activation_backward_op(device: torch.device, grad: bool) -> None:
     arguments = {"dy": dy, "saved": dy.double(), "activation": "relu"}
     text = "saved must have the dtype of dy, float32; got float64"
     assert_refused(torch.ops.per_step_dense.activation_backward, arguments, TypeError, text)
+
+
+def empty(*sizes: int) -> torch.Tensor:
+    """Of sizes that torch makes no other tensor of."""
+    return torch.empty(0).as_strided(sizes, (0,) * len(sizes))
+
+
+@pytest.mark.parametrize("leading", [(2, 2**62), (2**31, 2**16, 2**16)], ids=str)
+def test_more_samples_than_64_bits_count(leading: tuple[int, ...]) -> None:
+    dz, weight = empty(*leading, 0, 3), torch.empty(0, 4, 3)
+    arguments = {"dz": dz, "x": None, "weight": weight, "wants_dbias": True}
+    text = f"the leading sizes must have a product below 2^63; got [{', '.join(map(str, leading))}]"
+    assert_refused(torch.ops.per_step_dense.backward, arguments, ValueError, text)
