@@ -242,6 +242,18 @@ def test_text_of_a_plan_with_clusters() -> None:
     assert pipeline == "  pipeline  3 stages, clusters of 2"
 
 
+def test_text_of_one_block_and_of_sums_in_two_parts() -> None:
+    with psd.use_kernel("simt"):
+        plan = psd.explain(meta(2, 1, 3), meta(1, 3, 4), arch="sm_90")
+    assert f": 1 launch, 1 block of {plan.threads} threads, " in str(plan)
+    halves = dataclasses.replace(plan, splits=(1, 2), workspace_bytes=1_500_000, reason="a b " * 40)
+    _, work, *why = str(halves).splitlines()
+    assert work.endswith(", sums split by 1 and 2, workspace 1.5 MB")
+    told = [line for line in why if " a b" in line]
+    assert told[0].startswith("  why       a b a b") and len(told) == 2
+    assert told[1].startswith(" " * 12 + "a b") and max(map(len, told)) <= 96
+
+
 def test_gradients_that_are_copied_are_told_of() -> None:
     plan = explain_shapes.explain_case(next(case for case in GPU_CASES if case.name == "compute"))
     told = "; a gradient that TMA cannot describe, such as that of a sum, is copied first"

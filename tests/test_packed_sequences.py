@@ -63,6 +63,22 @@ def test_batch_sizes_and_indices_are_kept(layer, lengths: tuple[int, ...]) -> No
         assert torch.equal(getattr(result, kept), getattr(sequence, kept))
 
 
+def test_a_layer_takes_no_lengths_beside() -> None:
+    x, *_ = arguments((5, 3, 1), torch.float32)
+    layer = psd.PerStepDense(T, I, O)
+    with pytest.raises(ValueError, match="lengths must be None with a PackedSequence"):
+        layer(packed(x, (5, 3, 1)), lengths=torch.tensor([5, 3, 1]))
+
+
+@each_layer
+def test_a_sequence_of_no_steps(layer) -> None:
+    _, weight, bias = arguments((1,), torch.float32)
+    result = layer(
+        PackedSequence(torch.zeros(0, I), torch.zeros(0, dtype=torch.int64)), weight, bias
+    )
+    assert result.data.shape == (0, O) and result.data.dtype is torch.float32
+
+
 @each_layer
 def test_a_sequence_that_was_sorted_has_no_indices(layer) -> None:
     x, weight, bias = arguments((5, 3, 1), torch.float32)

@@ -131,3 +131,5 @@ def test_input_of_another_dtype_or_kind() -> None:
         layer.step(x[..., 0, :].double(), 0)
     with pytest.raises(TypeError, match=r"x_t must be a torch\.Tensor; got list"):
         layer.step([1.0] * I, 0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="x_t must be a dense tensor; got layout sparse_coo"):
+        layer.step(x[..., 0, :].to_sparse(), 0)
