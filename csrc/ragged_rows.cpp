@@ -85,6 +85,11 @@ RaggedRows of_lengths(std::vector<int64_t> lengths, int64_t t) {
 }  // namespace
 
 RaggedRows ragged_rows(const Tensor& sizes, const Tensor& rows, int64_t t) {
+  // What a step has is listed: of an expanded weight's steps there may be more than fit the memory.
+  constexpr int64_t kMostSteps = int64_t{1} << 25;
+  TORCH_CHECK_VALUE(t <= kMostSteps,
+                    "per_step_dense: samples that differ in length must have at most ", kMostSteps,
+                    " steps; got T = ", t);
   return rows.dim() == 2 ? of_batch_sizes(values_of(sizes), rows.size(0), t)
                          : of_lengths(values_of(sizes), t);
 }

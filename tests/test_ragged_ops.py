@@ -390,3 +390,14 @@ def test_cuda_graphs_refuse_what_the_host_has_to_read(gpu: torch.device) -> None
         torch.cuda.graph(torch.cuda.CUDAGraph()),
     ):
         of_lengths(*args)
+
+
+@pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "padded"])
+def test_more_steps_than_can_be_listed_are_refused(is_packed: bool) -> None:
+    t = 2**25 + 1
+    x = torch.zeros(1, 1) if is_packed else torch.zeros(1, 1, 1).expand(1, t, 1)
+    text = "samples that differ in length must have at most 33554432 steps; got T = 33554433"
+    with pytest.raises(ValueError, match=text):
+        torch.ops.per_step_dense.ragged_forward(
+            x, torch.zeros(1, 1, 1).expand(t, 1, 1), None, torch.tensor([1]), "none", "auto"
+        )
