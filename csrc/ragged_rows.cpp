@@ -25,7 +25,10 @@ std::vector<int64_t> values_of(const Tensor& sizes) {
     for (int64_t n = 0; n < sizes.numel(); ++n) values.push_back(sizes[n].item<int64_t>());
     return values;
   }
-  const Tensor contiguous = sizes.contiguous();
+  // What is negated, or zero, without having been computed has other values in memory.
+  const bool lies_so = !sizes.is_neg() && !sizes._is_zerotensor();
+  const Tensor contiguous =
+      lies_so ? sizes.contiguous() : at::empty(sizes.sizes(), at::kLong).copy_(sizes);
   const auto* const data = contiguous.const_data_ptr<int64_t>();
   values.assign(data, data + contiguous.numel());
   return values;

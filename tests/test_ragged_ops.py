@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cases
 import pytest
 import torch
@@ -401,3 +403,15 @@ def test_more_steps_than_can_be_listed_are_refused(is_packed: bool) -> None:
         torch.ops.per_step_dense.ragged_forward(
             x, torch.zeros(1, 1, 1).expand(t, 1, 1), None, torch.tensor([1]), "none", "auto"
         )
+
+
+@pytest.mark.parametrize("family", ["auto", "reference", "batch_invariant"])
+def test_sizes_that_were_not_computed_yet(family: str) -> None:
+    """Views of negated memory, and zeros without memory, as torch's own operations make them."""
+    x, weight, sizes = torch.randn(5, 3), torch.randn(2, 3, 4), torch.tensor([3, 2])
+    forward = functools.partial(OPS.ragged_forward, x, weight, None)
+    expected = forward(sizes, "none", family)
+    assert torch.equal(forward(torch._neg_view(-sizes), "none", family), expected)
+    zeros = torch._efficientzerotensor(2, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"must add up to the 5 rows .*; got a sum of 0"):
+        forward(zeros, "none", family)
