@@ -19,8 +19,8 @@ shift
 rm -rf "$work"
 uv venv --quiet --seed --python "$python" "$work/environment"
 export VIRTUAL_ENV="$work/environment" PATH="$work/environment/bin:$PATH"
-uv pip install --quiet --resolution "$resolution" --requirement pyproject.toml --extra interop \
-  --group dev
+uv pip install --quiet --resolution "$resolution" --requirement pyproject.toml \
+  --extra bench --extra interop --extra keras --group dev
 python -c 'import sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__)'
 
 git clone --quiet . "$work/checkout"
