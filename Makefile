@@ -86,7 +86,7 @@ $(VENV)/extras: $(VENV)/dev
 	touch $@
 
 $(VENV)/installed: $(VENV)/dev $(SOURCES)
-	@echo 'Compiling the extension: about five minutes on two cores'
+	@echo 'Compiling the extension: some minutes'
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 

@@ -248,12 +248,24 @@ def test_nan_and_inf_stay_where_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [(50_000, 2, 3, 5), (100_000, 64, 2, 1)], ids=["cut into parts", "whole"]
+    "sizes", [(50_000, 2, 3, 5), (100_000, 64, 2, 1)], ids=["few weights", "many weights"]
 )
 def test_sums_over_a_long_batch(sizes: tuple[int, ...]) -> None:
     batch, steps, inputs, outputs = sizes
     shapes = ((batch, steps, inputs), (steps, inputs, outputs), (steps, outputs))
     assert_right(Arguments(*(torch.rand(shape) for shape in shapes)))
+
+
+@pytest.mark.skipif(not HAS_KERNELS, reason="the CPU's kernels need torch's capability AVX2")
+def test_a_long_sum_is_cut_however_many_weights_there_are() -> None:
+    """Behind 2^31 one chain would lose every block of 128 ones."""
+    samples = 1 << 17
+    dz = torch.ones(samples, 1, 1)
+    dz[0] = 2.0**31
+    x = torch.ones(1, 1, 1).expand(samples, 64, 1)
+    backward = torch.ops.per_step_dense.backward
+    _, dweight, _ = backward(dz.expand(samples, 64, 1), x, None, False)
+    assert (dweight.double() - (2**31 + samples - 1)).abs().max() < 0.75 * samples
 
 
 # Bounds: tensors that end where memory does

@@ -27,5 +27,4 @@ exec sh "$root/tools/offline.sh" "$python" -m pytest -q -m "not slow" \
   --ignore=tests/test_build.py --ignore=tests/test_version.py --ignore=tests/test_demo.py \
   --ignore=tests/test_requirements.py --ignore=tests/test_licences.py \
   --ignore=tests/test_docs.py --ignore=tests/test_guarantees.py --ignore=tests/test_mutants.py \
-  --ignore=tests/test_turns.py --ignore=tests/test_interrupted.py \
-  --ignore=tests/test_unusable_module.py "$@"
+  --ignore=tests/test_turns.py "$@"

@@ -35,8 +35,9 @@ TORCHS_OWN = re.compile(
             "^(Storage size|Stride) calculation overflowed|^numel: integer multiplication overflow",
             "^unsupported operation: more than one element of the written-to tensor",
             "^ZeroTensors are immutable",
-            "^Sparse CSR tensors do not have strides",  # by vmap
-            "^Could not run 'aten::[a-z_]+' with arguments from the 'MkldnnCPU' backend",  # too
+            # By vmap.
+            "^Sparse CSR tensors do not have strides",
+            "^Could not run 'aten::[a-z_]+' with arguments from the 'MkldnnCPU' backend",
             "^invalid shape dimension",  # of 2^63 samples, by einsum
             # Below autograd, where inference mode begins, torch has no place for their refusal.
             "from the 'NestedTensor|^per_step_dense\\.[a-z_]+\\.default$",
