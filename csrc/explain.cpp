@@ -1,7 +1,6 @@
 #include "explain.h"
 
 #include <ATen/TensorUtils.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
 
@@ -10,6 +9,7 @@
 #include <type_traits>
 
 #include "activation.h"
+#include "autocast.h"
 #include "check.h"
 #include "choose_kernel.h"
 #include "cost_model.h"
@@ -95,11 +95,9 @@ View2 view2(const Layout& layout) {
 
 // Of the elements that the op is given.
 DType dtype_of_call(const Tensor& x) {
-  const c10::DeviceType device = x.device().type();
-  const bool casts = at::autocast::is_autocast_available(device) &&
-                     at::autocast::is_autocast_enabled(device) && x.scalar_type() != at::kDouble;
-  if (!casts) return dtype_of(x);
-  return at::autocast::get_autocast_dtype(device) == at::kHalf ? DType::kFloat16 : DType::kBFloat16;
+  const auto cast = autocast_dtype(x);
+  if (!cast) return dtype_of(x);
+  return *cast == at::kHalf ? DType::kFloat16 : DType::kBFloat16;
 }
 
 // ---- problems -----------------------------------------------------------------------------------

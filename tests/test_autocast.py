@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import per_step_dense as psd
 
+ops = torch.ops.per_step_dense
 ALL_LAYERS = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 LOW_PRECISIONS = pytest.mark.parametrize(
     "low", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"]
@@ -130,6 +131,40 @@ def test_autocast_of_another_device_changes_nothing() -> None:
     with torch.autocast("xpu" if not torch.cuda.is_available() else "cuda", torch.bfloat16):
         y = psd.per_step_dense(*args)
     assert torch.equal(y, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_other_ops_compute_in_the_dtypes_they_are_given(
+    device: torch.device, kernel: str, dtype: torch.dtype
+) -> None:
+    """Whatever torch's own, of which the reference is made, would cast."""
+    x, weight, bias = of_sizes(6, 5, 7, 9, dtype, device)
+    dz = torch.randn(6, 5, 9, device=device).to(dtype)
+    lengths = torch.tensor([5, 0, 3, 1, 5, 2])
+    batch_sizes = torch.tensor([6, 6, 6, 6, 6])
+
+    def results() -> list[Tensor]:
+        of_sums = torch.zeros_like(weight), torch.zeros_like(bias)
+        return [
+            *ops.forward_with_preactivation(x, weight, bias, "gelu", kernel),
+            *ops.backward(dz, x, weight, True, kernel),
+            ops.backward_accumulate(dz, x, weight, *of_sums, kernel),
+            *of_sums,
+            ops.activation_backward(dz, dz, "silu", kernel),
+            *ops.ragged_forward_with_preactivation(x, weight, bias, lengths, "gelu", kernel),
+            *ops.ragged_backward(dz, x, weight, lengths, 5, True, kernel),
+            *ops.ragged_backward(
+                dz.flatten(0, 1), x.flatten(0, 1), weight, batch_sizes, 5, True, kernel
+            ),
+        ]
+
+    expected = results()
+    with torch.autocast(device.type, torch.bfloat16):
+        found = results()
+    for ours, without in zip(found, expected, strict=True):
+        assert ours.dtype == dtype
+        assert torch.equal(ours, without)
 
 
 # Scaled losses

@@ -144,12 +144,16 @@ def _shape(call: Call, name: str) -> Shape | None:
     spec = call.arguments[name]
     if spec is None:
         return None
-    _require(
-        isinstance(spec, TensorSpec) and spec.kind_made in LEGAL_KINDS and spec.dtype in FLOATS
-    )
+    _require(isinstance(spec, TensorSpec) and spec.kind_made in LEGAL_KINDS)
+    _require(spec.dtype in FLOATS or (spec.dtype.startswith("float8") and _is_cast(call)))
     is_mapped = call.context == "vmap" and call.detail and name in call.detail
     _require(not is_mapped or len(spec.shape) > 0)
     return spec.shape[1:] if is_mapped else spec.shape
+
+
+def _is_cast(call: Call) -> bool:
+    """Before the op sees it, as autocast does it for torch's own linear."""
+    return call.context == "autocast" and call.entry in ("forward", "ragged_forward")
 
 
 def _require(condition: bool) -> None:
