@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -20,6 +21,13 @@ from fuzz import profiles
 from worlds import World
 
 profiles.register()
+
+# Where coverage is measured, it is not for these: the others run every line of the package, and
+# torch's compilers and tests that start Python take two to three times as long to measure.
+NOT_MEASURED = (
+    *("test_bench_", "test_compile", "test_emulat", "test_fuzz_", "test_gpu_check"),
+    *("test_interrupted", "test_onnx", "test_registration", "test_use_kernel_compiled"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +62,17 @@ class Turn(NamedTuple):
         return zlib.crc32(name.encode()) % self.of == self.number
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays, and there is much of it for Python to look through in vain."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     turn = config.getoption("--turn")
 
@@ -65,6 +84,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item)])
     items[:] = [item for item in items if is_run(item)]
+    if config.getoption("--cov", None):
+        for item in items:
+            if item.path.name.startswith(NOT_MEASURED):
+                item.add_marker("no_cover")
 
 
 def needs_gpu(item: pytest.Item) -> bool:
@@ -114,6 +137,13 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def measured_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the test, so for the processes that it starts."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(autouse=True)

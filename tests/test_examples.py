@@ -17,7 +17,7 @@ import torch
 
 import per_step_dense
 
-pytestmark = pytest.mark.slow  # each test trains models
+pytestmark = [pytest.mark.slow, pytest.mark.in_turn]  # each test trains models
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

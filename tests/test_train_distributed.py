@@ -16,7 +16,7 @@ import torch
 
 import per_step_dense
 
-pytestmark = pytest.mark.slow  # each test starts several processes, several times
+pytestmark = [pytest.mark.slow, pytest.mark.in_turn]  # several processes each, several times
 
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("needs torch.distributed with gloo", allow_module_level=True)

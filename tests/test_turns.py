@@ -28,17 +28,28 @@ def test_what_is_no_turn_is_refused(text: str) -> None:
 
 
 def test_turns_of_a_file_are_its_tests_and_the_others_always_run() -> None:
-    def collected(*options: str) -> list[str]:
-        files = [
-            f"{Path(__file__).parent}/{name}" for name in ("test_cpu_selftest.py", "test_turns.py")
-        ]
-        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *options, *files]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return [line for line in out.splitlines() if "::" in line]
-
-    turns = [set(collected(f"--turn={number}/2")) for number in range(2)]
+    files = [
+        str(Path(__file__).with_name(name)) for name in ("test_cpu_selftest.py", "test_turns.py")
+    ]
+    every, *turns = collected(
+        [[*options, *files] for options in ([], ["--turn=0/2"], ["--turn=1/2"])]
+    )
     always = set.intersection(*turns)
     others = ("test_turns.py", "test_kernels_without_a_fault_pass")
-    assert always == {name for name in turns[0] if any(each in name for each in others)}
-    assert sorted(set.union(*turns)) == sorted(collected())
-    assert sum(len(turn - always) for turn in turns) == len(set.union(*turns) - always)
+    assert always == {name for name in every if any(each in name for each in others)}
+    assert set.union(*turns) == every
+    assert sum(len(turn - always) for turn in turns) == len(every - always)
+
+
+def collected(calls: list[list[str]]) -> list[set[str]]:
+    """By calls of pytest with these arguments, one after another in a process of its own."""
+    script = f"""
+import pytest
+for arguments in {calls!r}:
+    assert pytest.main(["-q", "--collect-only", *arguments]) == 0
+    print("end")
+"""
+    command = [sys.executable, "-c", script]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    *parts, _ = out.split("\nend\n")
+    return [{line for line in part.splitlines() if "::" in line} for part in parts]
