@@ -10,6 +10,7 @@ import pytest
 import scripts
 
 from tools.mutants.changes import Mutant, mutants_of
+from tools.mutants.tests_of import Known
 
 SOURCE = '''\
 """What it is for: "nothing"."""
@@ -65,6 +66,34 @@ def test_arguments_do_not_take_one_another_s_place() -> None:
         "f(one, two, by=4)",
         "f(one, two, )",
     }
+
+
+class Contexts:
+    """As coverage has them of a file: by line, which tests ran it, if it knows."""
+
+    def get_data(self) -> Contexts:
+        return self
+
+    def contexts_by_lineno(self, file: str) -> dict[int, list[str]]:
+        assert file.endswith("per_step_dense/file.py")
+        of_two = ["tests/test_it.py::long|run", "tests/test_it.py::short|run"]
+        return {1: [""], 2: of_two, 3: ["tests/test_it.py::long|run", ""]}
+
+
+def test_which_tests_a_mutant_meets_first() -> None:
+    seconds = {
+        **{"tests/test_it.py::long": 3.0, "tests/test_it.py::short": 1.0},
+        **{"tests/test_it.py::other": 0.1, "tests/test_fallback.py::in_a_process": 9.0},
+    }
+    known = Known(Contexts(), seconds)
+    long, short, _, in_a_process = seconds
+    for lines, tests in {
+        (2,): [short, long],
+        (3,): [long, in_a_process],
+        (1,): [in_a_process, short, long],
+        (9,): [in_a_process, short, long],
+    }.items():
+        assert known.tests_of("per_step_dense/file.py", lines) == tests
 
 
 PACKAGE = """

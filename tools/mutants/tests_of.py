@@ -37,15 +37,22 @@ class Known:
         return set(range(1, len(source) + 1)) - set(excluded) if statements else set()
 
     def tests_of(self, file: str, lines: Iterable[int]) -> list[str]:
-        """Those that run one of the lines, or else one of the file's; the shortest first."""
+        """Those that run one of the lines, the shortest first, then those that start processes
+        which may. Where none is known to, these first, then those that run any of the file's.
+        """
         contexts = self.coverage.get_data().contexts_by_lineno(str(Path(file).resolve()))
-        found = {name for line in lines for name in contexts.get(line, ())}
-        if not any(found):
-            found = {name for names in contexts.values() for name in names}
-        tests = {name.partition("|")[0] for name in found if name} & self.seconds.keys()
-        if "" in found or not tests:
-            homes = next(v for prefix, v in IN_OTHER_PROCESSES.items() if file.startswith(prefix))
-            tests |= {test for test in self.seconds if test.startswith(homes)}
+        names = {name for line in lines for name in contexts.get(line, ())}
+        of_lines = self._shortest_first(names)
+        if of_lines and "" not in names:
+            return of_lines
+        homes = next(v for prefix, v in IN_OTHER_PROCESSES.items() if file.startswith(prefix))
+        elsewhere = self._shortest_first(test for test in self.seconds if test.startswith(homes))
+        of_file = self._shortest_first(name for names in contexts.values() for name in names)
+        return list(dict.fromkeys([*of_lines, *elsewhere] if of_lines else [*elsewhere, *of_file]))
+
+    def _shortest_first(self, names: Iterable[str]) -> list[str]:
+        """Of those that passed; a name in a coverage file has the test's phase behind it."""
+        tests = {name.partition("|")[0] for name in names} & self.seconds.keys()
         return sorted(tests, key=lambda test: (self.seconds[test], test))
 
 
