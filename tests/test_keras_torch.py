@@ -51,6 +51,33 @@ def test_positions_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(layer(x), first)
 
 
+@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_size": 1},
+        {"stride": 3},
+        {"implementation": 2, "data_format": "channels_first"},
+        {"implementation": 2, "padding": "same"},
+        {"implementation": 3, "padding": "same", "stride": 2},
+    ],
+    ids=lambda options: "_".join(map(str, options.values())) or "plain",
+)
+def test_the_op_computes_what_other_backends_do(options: dict[str, Any], has_bias: bool) -> None:
+    """By ``keras.ops``, which torch has as well."""
+    geometry = Geometry(9, 5, 3, **{"kernel_size": 2, **options})
+    x = torch.randn(4, 9, 5, dtype=torch.float64)
+    kernel = torch.randn(geometry.kernel_shape, dtype=torch.float64)
+    bias = torch.randn(geometry.out_steps, 3, dtype=torch.float64) if has_bias else None
+    x = x.mT if geometry.is_channels_first else x
+    ours, others = (
+        compute(geometry)(x, kernel, bias, keras.activations.tanh)
+        for compute in (_compute._Torch, _compute._Ops)
+    )
+    torch.testing.assert_close(ours, others, rtol=1e-12, atol=1e-12)
+
+
 def test_torch_trains_it() -> None:
     layer = LocallyConnected1D(3, 2)
     x = torch.randn(64, 9, 5)
