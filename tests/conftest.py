@@ -45,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="K/N",
         help="of the tests that are marked so, run one in N; K from 0 on says which",
     )
+    parser.addoption("--all-in-turn", action="store_true", help="as if all tests were marked so")
 
 
 class Turn(NamedTuple):
@@ -81,8 +82,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def is_run(item: pytest.Item) -> bool:
         if config.getoption("--only-gpu") and not needs_gpu(item):
             return False
-        in_turn = turn and item.get_closest_marker("in_turn")
-        return not in_turn or turn.is_of(item.nodeid)
+        in_turn = config.getoption("--all-in-turn") or item.get_closest_marker("in_turn")
+        return not (turn and in_turn) or turn.is_of(item.nodeid)
 
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item)])
     items[:] = [item for item in items if is_run(item)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,24 +29,28 @@ def test_what_is_no_turn_is_refused(text: str) -> None:
 
 
 def test_turns_of_a_file_are_its_tests_and_the_others_always_run() -> None:
-    files = [
-        str(Path(__file__).with_name(name)) for name in ("test_cpu_selftest.py", "test_turns.py")
-    ]
-    every, *turns = collected(
-        [[*options, *files] for options in ([], ["--turn=0/2"], ["--turn=1/2"])]
-    )
-    always = set.intersection(*turns)
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("cpu_selftest", "turns")]
+    turns = [[f"--turn={number}/2"] for number in range(2)]
+    every, *some = collected([*options, *files] for options in ([], *turns))
+    always = set.intersection(*some)
     others = ("test_turns.py", "test_kernels_without_a_fault_pass")
     assert always == {name for name in every if any(each in name for each in others)}
-    assert set.union(*turns) == every
-    assert sum(len(turn - always) for turn in turns) == len(every - always)
+    assert set.union(*some) == every
+    assert sum(len(turn - always) for turn in some) == len(every - always)
 
 
-def collected(calls: list[list[str]]) -> list[set[str]]:
+def test_all_tests_in_turn() -> None:
+    every, one, other = collected(
+        ["--all-in-turn", *options, __file__] for options in ([], ["--turn=0/2"], ["--turn=1/2"])
+    )
+    assert one and other and one | other == every and not one & other
+
+
+def collected(calls: Iterable[list[str]]) -> list[set[str]]:
     """By calls of pytest with these arguments, one after another in a process of its own."""
     script = f"""
 import pytest
-for arguments in {calls!r}:
+for arguments in {list(calls)!r}:
     assert pytest.main(["-q", "--collect-only", *arguments]) == 0
     print("end")
 """
