@@ -3,6 +3,8 @@
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
 
+#include <utility>
+
 #include "autocast.h"
 #include "ops.h"
 
