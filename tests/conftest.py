@@ -31,6 +31,9 @@ NOT_MEASURED = (
     "test_keras_backends.py::test_the_layer_passes_its_tests",
 )
 
+# Of a minute a test: these begin first, or in the end a core waits for one of them on another.
+LONGEST = ("test_cuda_build.py", "test_examples.py", "test_keras_backends.py")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -87,6 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item)])
     items[:] = [item for item in items if is_run(item)]
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if config.getoption("--cov", None):
         for item in items:
             if f"{item.path.name}::{item.name}".startswith(NOT_MEASURED):
