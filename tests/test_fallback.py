@@ -241,6 +241,7 @@ def test_sharded_layers_work_through_torch_s_own_rules() -> None:
         dist.destroy_process_group()
         """
     )
-    assert printed == (
-        "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = 5; got (4, 5, 6)\n"
+    *_, printed_by_us = printed.splitlines()  # gloo of torch 2.10 prints a line before
+    assert printed_by_us == (
+        "per_step_dense: weight must be (T, I, O) with T = x.size(-2) = 5; got (4, 5, 6)"
     )
