@@ -22,12 +22,13 @@ from worlds import World
 
 profiles.register()
 
-# Where coverage is measured, it is not for these: the others run every line of the package, and
-# torch's compilers and tests that start Python take two to three times as long to measure.
+# Where coverage is measured, it is not for these, nor for what takes turns: the others run every
+# line of the package, whatever the day. torch's compilers and tests that start Python take two to
+# three times as long to measure.
 NOT_MEASURED = (
     *("test_bench_g", "test_bench_p", "test_bench_r", "test_bench_s", "test_compile"),
     *("test_emulat", "test_fuzz_", "test_gpu_check", "test_interrupted"),
-    *("test_onnx", "test_registration", "test_train_distributed", "test_use_kernel_compiled"),
+    *("test_onnx", "test_registration", "test_use_kernel_compiled"),
     "test_keras_backends.py::test_the_layer_passes_its_tests",
 )
 
@@ -93,7 +94,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path.name not in LONGEST)
     if config.getoption("--cov", None):
         for item in items:
-            if f"{item.path.name}::{item.name}".startswith(NOT_MEASURED):
+            is_named = f"{item.path.name}::{item.name}".startswith(NOT_MEASURED)
+            if is_named or item.get_closest_marker("in_turn"):
                 item.add_marker("no_cover")
 
 
