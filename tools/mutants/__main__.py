@@ -9,10 +9,8 @@ tests that need no emulator tells first. What is found is kept in build/mutants,
 from __future__ import annotations
 
 import argparse
-import compileall
 import json
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
@@ -50,7 +48,8 @@ def main() -> int:
     plan: list[tuple[Mutant, list[str]]] = []
     for file in options.files:
         source = (ROOT / file).read_text()
-        for mutant in list(mutants_of(file, source, known.lines_of(file)))[:: options.every]:
+        mutants = list(mutants_of(file, source, known.lines_of(file)))
+        for mutant in mutants[options.skip :: options.every]:
             before = results.get(mutant.name)
             if before is None or (options.again and before.outcome == "survived"):
                 tests = known.tests_of(file, range(mutant.first_line, mutant.last_line + 1))
@@ -116,12 +115,6 @@ def _copy_the_tree() -> None:
         if (ROOT / name).is_file():
             (TREE / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, TREE / name)
-    # Found stale by what is written there, not by when: a mutant may be as long as the file was.
-    compileall.compile_dir(
-        TREE / "per_step_dense",
-        quiet=1,
-        invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
-    )
 
 
 def _results_so_far() -> dict[str, Result]:
@@ -142,6 +135,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants")
     parser.add_argument("files", nargs="+", help="such as per_step_dense/_checks.py")
     parser.add_argument("--every", type=int, default=1, help="one in so many mutants")
+    parser.add_argument("--skip", type=int, default=0, help="so many at first, for another fifth")
     parser.add_argument("--minutes", type=float, default=1e6, help="the run's")
     parser.add_argument("--limit-s", type=float, default=60, help="a mutant's")
     parser.add_argument("--tests-s", type=float, default=10, help="of tests, the shortest first")
