@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 import cases
 import pytest
@@ -105,12 +106,31 @@ def test_replayed_in_a_graph(
         assert_same_bits(results, expected)
 
 
+def torch_spreads_nan(dtype: torch.dtype) -> bool:
+    """Whether NaN in one row of x leaks into others of ``torch.mm``.
+
+    oneDNN's bfloat16 does so on CPUs with AMX, where a sum's terms are no multiple of 32:
+    https://github.com/uxlfoundation/oneDNN/issues/5717.
+    """
+    x = torch.zeros(64, 37, dtype=dtype)
+    x[::2] = torch.nan
+    return bool(torch.mm(x, torch.zeros(37, 32, dtype=dtype))[1::2].isnan().any())
+
+
 @each_dtype
 @each_size
 @pytest.mark.parametrize("others", ["other_numbers", "nan"])
+@pytest.mark.parametrize("order", [nullcontext, psd.batch_invariant])
 def test_whatever_the_other_samples_are(
-    others: str, sizes: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device
+    order: Callable[[], AbstractContextManager[None]],
+    others: str,
+    sizes: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> None:
+    by_torch = device.type == "cpu" and order is nullcontext
+    if others == "nan" and by_torch and torch_spreads_nan(dtype):
+        pytest.skip("torch's own products spread NaN to other rows on this CPU")
     args = cases.of_sizes(*sizes, dtype, device)
     dy = torch.randn(sizes[0], sizes[1], sizes[3], dtype=dtype, device=device)
     own = slice(2, 3)
@@ -128,4 +148,5 @@ def test_whatever_the_other_samples_are(
         changed[own] = tensor[own]
         return changed
 
-    assert_same_bits(compute(among_others(args.x), among_others(dy)), compute(args.x, dy))
+    with order():
+        assert_same_bits(compute(among_others(args.x), among_others(dy)), compute(args.x, dy))
