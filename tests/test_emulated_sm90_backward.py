@@ -171,8 +171,8 @@ def test_nan_and_infinity_go_where_torch_lets_them(kernel: Kernel, special: floa
     x[1, 0, 2] = x[-1, -1, -1] = weight[1, 7, 5] = dz[3, 0, 4] = dz[-1, -1, -1] = special
     dz[2, 1, 3], dz[60, 1, 3] = torch.inf, -torch.inf  # their sum is NaN
     expected = (
-        torch.einsum("bto,tio->bti", dz, weight),
-        torch.einsum("bti,bto->tio", x, dz),
+        torch.einsum("bto,tio->bti", dz.double(), weight.double()),
+        torch.einsum("bti,bto->tio", x.double(), dz.double()),
         dz.sum(0),
     )
     for actual, torchs in zip(kernel.backward(dz, x, weight, sms=2), expected, strict=True):
