@@ -29,11 +29,10 @@ NOT_MEASURED = (
     *("test_bench_g", "test_bench_p", "test_bench_r", "test_bench_s", "test_compile"),
     *("test_emulat", "test_fuzz_", "test_gpu_check", "test_interrupted"),
     *("test_onnx", "test_registration", "test_use_kernel_compiled"),
-    "test_keras_backends.py::test_the_layer_passes_its_tests",
 )
 
 # Of a minute a test: these begin first, or in the end a core waits for one of them on another.
-LONGEST = ("test_cuda_build.py", "test_examples.py", "test_keras_backends.py")
+LONGEST = ("test_bench_command", "test_cuda_build", "test_examples", "test_keras_backends")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,12 +90,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item)])
     items[:] = [item for item in items if is_run(item)]
-    items.sort(key=lambda item: item.path.name not in LONGEST)
-    if config.getoption("--cov", None):
-        for item in items:
-            is_named = f"{item.path.name}::{item.name}".startswith(NOT_MEASURED)
-            if is_named or item.get_closest_marker("in_turn"):
-                item.add_marker("no_cover")
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+def is_measured(item: pytest.Item) -> bool:
+    return not (item.path.name.startswith(NOT_MEASURED) or item.get_closest_marker("in_turn"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Measures coverage or not, through tests that follow one another: pytest-cov's "no_cover"
+    is of a test's call alone, and pytest takes as long around it.
+    """
+    measuring = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if measuring and measuring.started != is_measured(item):
+        (measuring.pause if measuring.started else measuring.resume)()
 
 
 def needs_gpu(item: pytest.Item) -> bool:
@@ -151,7 +159,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def measured_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for the test, so for the processes that it starts."""
-    if request.node.get_closest_marker("no_cover"):
+    if not is_measured(request.node):
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 

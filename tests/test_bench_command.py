@@ -45,6 +45,7 @@ def run_bench(*options: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.in_turn
 def test_one_small_case_with_every_installed_rival(tmp_path: Path) -> None:
     file = tmp_path / "smoke.json"
     case = ["--cases", "hours", "--device", "cpu", "--quick"]

@@ -171,6 +171,7 @@ def test_rivals_compute_the_layer_of_rows_that_exist(
         assert (y == 0).all(-1).sum() >= 7 * 24 - len(real(y, work))
 
 
+@pytest.mark.in_turn
 @pytest.mark.slow  # compiles
 def test_a_compiled_rival_is_right_too() -> None:
     (compiled,) = (rival for rival in RIVALS_HERE if derived.is_compiled(rival.name))

@@ -18,6 +18,7 @@ if find_spec("keras") is None:
 TESTS = Path(__file__).parent
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("backend", "install"),
     [("jax", "pip install '.[bench-jax]'"), ("tensorflow", "pip install tensorflow")],
