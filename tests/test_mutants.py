@@ -187,3 +187,25 @@ def test_outcomes(tmp_path: Path) -> None:
         (tmp_path / name).write_text(textwrap.dedent(text))
     printed = scripts.run(TRIALS.format(tree=str(tmp_path), outcomes=OUTCOMES))
     assert dict(zip(OUTCOMES, printed.splitlines(), strict=True)) == OUTCOMES
+
+
+NOT_THERE = """
+    from pathlib import Path
+
+    from tools.mutants.trial import Trials
+
+    try:
+        Trials(Path({tree!r}), ["test_it.py::test_that_was"])
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow  # torch is imported
+def test_tests_that_are_no_longer_there(tmp_path: Path) -> None:
+    (tmp_path / "per_step_dense").mkdir()
+    (tmp_path / "test_it.py").touch()
+    log = tmp_path / "last.log"
+    printed = scripts.run(NOT_THERE.format(tree=str(tmp_path)))
+    assert printed.strip() == f"pytest has ended: {log} says why"
+    assert "test_it.py::test_that_was" in log.read_text()

@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 # Threads do not survive a fork, and those of OpenMP are waited for.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "KERAS_BACKEND": "torch"}
@@ -50,7 +51,8 @@ class Trials:
         _load_the_compiled_module(tree)
         self._ours, theirs = Pipe()
         self._server = _forked(lambda: _serve(tree, tests, theirs))
-        self.seconds: dict[str, float] = self._ours.recv()
+        theirs.close()
+        self.seconds: dict[str, float] = self._answer()
         """Of the tests that pass on the files as they are."""
 
     def outcome_of(self, file: Path, source: str, tests: list[str], limit_s: float) -> str:
@@ -63,12 +65,18 @@ class Trials:
                 status = _status_of(child, limit_s)
             else:
                 self._ours.send((file, original, source, tests, limit_s))
-                status = self._ours.recv()
+                status = self._answer()
         finally:
             file.write_text(original)
         if status is None:
             return "timed out"
         return "survived" if status == 0 else "killed"
+
+    def _answer(self) -> Any:
+        try:
+            return self._ours.recv()
+        except EOFError:
+            raise RuntimeError(f"pytest has ended: {self._tree / 'last.log'} says why") from None
 
 
 def _serve(tree: Path, tests: list[str], connection: Connection) -> int:
