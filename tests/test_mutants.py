@@ -115,11 +115,14 @@ PACKAGE = """
             return x // 2
 """
 TESTS = """
+    import gc
     import subprocess
     import sys
 
     import per_step_dense as package
     from per_step_dense import doubled
+
+    gc.freeze()  # as a conftest may when tests are collected
 
     def test_doubled():
         assert doubled(2) == 4

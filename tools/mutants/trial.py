@@ -195,6 +195,7 @@ def _key(code: CodeType) -> tuple[str, int]:
 def _functions_of(folder: Path) -> dict[tuple[str, int], list[FunctionType]]:
     """All that exist now, by their file and line."""
     found: dict[tuple[str, int], list[FunctionType]] = {}
+    gc.unfreeze()  # or what a conftest has frozen is not among them
     for each in gc.get_objects():
         if type(each) is FunctionType and each.__code__.co_filename.startswith(str(folder)):
             found.setdefault(_key(each.__code__), []).append(each)
