@@ -30,7 +30,8 @@ double efficiency_of(const sm80::ShapeInfo& shape, double residents, DType dtype
 constexpr double kCopySlots = 10, kOddRowSlots = 120, kElementSlots = 16, kExposedCopies = 0.5;
 
 // For an output on its way through shared memory, its bias and its store: by vectors, or element by
-// element where rows do not begin at multiples of 16 bytes. Fitted to what was measured.
+// element where rows do not begin at multiples of 16 bytes. Fitted to what was measured, which was
+// slower code (docs/h200.md); to be fitted anew.
 constexpr double kOutputSlots = 60, kScatteredOutputSlots = 160;
 
 double output_slots(const Gemm& gemm, DType dtype) {

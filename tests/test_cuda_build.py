@@ -24,6 +24,7 @@ from machine_code import (
     Opcodes,
     faults_of_tensor_core_kernel,
     faults_of_wgmma_kernel,
+    is_form_of,
     opcodes_of,
 )
 
@@ -39,6 +40,10 @@ SMEM_RESERVED = 1024  # of every block, by the driver
 SMEM_OF_AN_SM = {"80": 164 * 1024, "90a": 228 * 1024}
 SMEM_OF_A_BLOCK, SMEM_OF_HOPPERS_BLOCK = 99 * 1024, 227 * 1024
 HOPPER = "90a"
+# Jumps to addresses from a table: two where an epilogue decides on the activation, which simt's has
+# for each group of a row's outputs and sm80's for each width of stores. One for each output would
+# be 30 and more, and 8 in tiny.
+MOST_JUMPS = {"tiny": 2, "simt": 8, "sm80": 10, "sm90": 2}
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Launch:
     multiplied: torch.dtype | None = None  # by mma.sync
     hoppers: Kernel | None = None  # of the family that only Hopper runs
     is_backward: bool = False
+    most_jumps: int = 2
 
     def runs_on(self, arch: str) -> bool:
         return self.hoppers is None or arch == HOPPER
@@ -156,7 +162,10 @@ def hoppers_launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
 
     def launch(is_backward: bool) -> tuple[str, Launch]:
         plan, (name,) = library.plan, library.kernels
-        return name, Launch(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward)
+        return name, Launch(
+            *(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward),
+            most_jumps=MOST_JUMPS["sm90"],
+        )
 
     x, weight, bias = arguments
     dz = torch.randn(3, 2, 8).to(kernel.dtype)
@@ -178,7 +187,13 @@ def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
     plan = library.plan
     main, *others = library.kernels
     multiplied = kernel.dtype if kernel.family == "sm80" else None
-    yield main, Launch(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm, multiplied)
+    yield (
+        main,
+        Launch(
+            *(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm, multiplied),
+            most_jumps=MOST_JUMPS[kernel.family],
+        ),
+    )
     yield from ((name, ELEMENTWISE) for name in others)
 
 
@@ -209,6 +224,13 @@ def test_kernels_of_tensor_cores_are_made_of_their_instructions(opcodes, compile
         for name, own in kernels.items():
             if (dtype := launches[name].multiplied) is not None:
                 assert faults_of_tensor_core_kernel(own, dtype) == [], f"{name}, sm_{arch}"
+
+
+def test_activations_are_decided_on_once_for_many_outputs(opcodes, launches):
+    for arch, kernels in opcodes.items():
+        for name, own in kernels.items():
+            jumps = sum(count for opcode, count in own.items() if is_form_of("BRX", opcode))
+            assert jumps <= launches[name].most_jumps, f"{name}, sm_{arch}"
 
 
 def test_hoppers_kernels_are_made_of_its_instructions(opcodes, launches):

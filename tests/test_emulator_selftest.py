@@ -235,7 +235,7 @@ CODE_THAT_BYPASSES = {
 @pytest.mark.parametrize("beside", CODE_THAT_BYPASSES)
 def test_store_that_bypasses_the_wrappers_shows_in_the_guard_bands(beside: str) -> None:
     scenario, code = CODE_THAT_BYPASSES[beside]
-    store = "if (j < count) ptx::st_global"
+    store = "if (j < count) store_vector<1>"
     mutation = Mutation(STORE_GROUP, f"    {store}", f"    {code} {store}")
     library = build(mutation, run=run_by(SCENARIOS[scenario]))
     with pytest.raises(EmulatorError, match=f"beside {beside}") as caught:

@@ -6,8 +6,6 @@
 
 namespace per_step_dense {
 
-// A run-time switch: the value is uniform over the grid, so the branch costs an epilogue nothing
-// that shows, and one kernel serves all activations.
 template <class Scalar>
 __device__ __forceinline__ AccumOf<Scalar> activate(Activation activation, AccumOf<Scalar> z) {
   using Real = AccumOf<Scalar>;
@@ -29,34 +27,6 @@ __device__ __forceinline__ AccumOf<Scalar> activate(Activation activation, Accum
       return Math::logistic(z);
   }
   return z;
-}
-
-template <class Scalar, Activation kActivation, int kCount>
-__device__ __forceinline__ void activate_all(AccumOf<Scalar> (&values)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) values[i] = activate<Scalar>(kActivation, values[i]);
-}
-
-// Many values in registers: one branch for all of them, not one each.
-template <class Scalar, int kCount>
-__device__ __forceinline__ void activate_all(Activation activation,
-                                             AccumOf<Scalar> (&values)[kCount]) {
-  switch (activation) {
-    case Activation::kNone:
-      return;
-    case Activation::kRelu:
-      return activate_all<Scalar, Activation::kRelu>(values);
-    case Activation::kGelu:
-      return activate_all<Scalar, Activation::kGelu>(values);
-    case Activation::kGeluTanh:
-      return activate_all<Scalar, Activation::kGeluTanh>(values);
-    case Activation::kSilu:
-      return activate_all<Scalar, Activation::kSilu>(values);
-    case Activation::kTanh:
-      return activate_all<Scalar, Activation::kTanh>(values);
-    case Activation::kSigmoid:
-      return activate_all<Scalar, Activation::kSigmoid>(values);
-  }
 }
 
 // dy * activation'(.), where saved is z for the activations that differentiate from z, else y.
@@ -89,6 +59,43 @@ __device__ __forceinline__ AccumOf<Scalar> activation_gradient(Activation activa
       return dy * (Real(1) - saved) * saved;
   }
   return dy;
+}
+
+template <Activation kActivation>
+struct ActivationTag {
+  static constexpr Activation value = kActivation;
+};
+
+// Calls visit(ActivationTag<...>{}): one kernel serves all activations, by a branch that is the
+// same for all of the grid. It is a jump to an address from a table, which takes longer than most
+// activations: so one for all the values that a thread has at a time, not one each.
+template <class Visit>
+__device__ __forceinline__ void visit_activation(Activation activation, Visit&& visit) {
+  switch (activation) {
+    case Activation::kNone:
+      return visit(ActivationTag<Activation::kNone>{});
+    case Activation::kRelu:
+      return visit(ActivationTag<Activation::kRelu>{});
+    case Activation::kGelu:
+      return visit(ActivationTag<Activation::kGelu>{});
+    case Activation::kGeluTanh:
+      return visit(ActivationTag<Activation::kGeluTanh>{});
+    case Activation::kSilu:
+      return visit(ActivationTag<Activation::kSilu>{});
+    case Activation::kTanh:
+      return visit(ActivationTag<Activation::kTanh>{});
+    case Activation::kSigmoid:
+      return visit(ActivationTag<Activation::kSigmoid>{});
+  }
+}
+
+template <class Scalar, int kCount>
+__device__ __forceinline__ void activate_all(Activation activation,
+                                             AccumOf<Scalar> (&values)[kCount]) {
+  visit_activation(activation, [&](auto tag) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] = activate<Scalar>(tag.value, values[i]);
+  });
 }
 
 }  // namespace per_step_dense

@@ -33,6 +33,18 @@ __device__ __forceinline__ Scalar gradient_of(Activation activation, Scalar dy, 
   return from_accum<Scalar>(activation_gradient<Scalar>(activation, to_accum(dy), to_accum(saved)));
 }
 
+template <class Scalar, int kElems>
+__device__ __forceinline__ Pack<Scalar, kElems> gradients_of(Activation activation,
+                                                             const Pack<Scalar, kElems>& dy,
+                                                             const Pack<Scalar, kElems>& saved) {
+  Pack<Scalar, kElems> dz;
+  visit_activation(activation, [&](auto tag) {
+#pragma unroll
+    for (int e = 0; e < kElems; ++e) dz.elem[e] = gradient_of(tag.value, dy.elem[e], saved.elem[e]);
+  });
+  return dz;
+}
+
 // Tensors with any strides.
 template <class Scalar>
 __global__ void __launch_bounds__(kActivationBackwardThreads)
@@ -64,12 +76,7 @@ __global__ void __launch_bounds__(kActivationBackwardThreads) activation_backwar
   for (; vector < vectors; vector += step) {
     const Vector dy = Vector::from_raw(ptx::ld_global_nc(all_dy + vector));
     const Vector saved = Vector::from_raw(ptx::ld_global_nc(all_saved + vector));
-    Vector dz;
-#pragma unroll
-    for (int e = 0; e < kElems; ++e) {
-      dz.elem[e] = gradient_of(problem.activation, dy.elem[e], saved.elem[e]);
-    }
-    ptx::st_global(all_dz + vector, dz.raw());
+    ptx::st_global(all_dz + vector, gradients_of(problem.activation, dy, saved).raw());
   }
 }
 

@@ -7,6 +7,25 @@
 
 namespace per_step_dense {
 
+// kElems neighbours by one instruction; they begin at a multiple of their size.
+template <int kElems, class Out, class Accum>
+__device__ __forceinline__ void add_stored_vector(const Out* gmem, Accum* values) {
+  using Vector = Pack<Out, kElems>;
+  const auto* raw = reinterpret_cast<const typename Vector::Raw*>(gmem);
+  const Vector vector = Vector::from_raw(ptx::ld_global(raw));
+#pragma unroll
+  for (int e = 0; e < kElems; ++e) values[e] += to_accum(vector.elem[e]);
+}
+
+template <int kElems, class Out, class Accum>
+__device__ __forceinline__ void store_vector(Out* gmem, const Accum* values) {
+  using Vector = Pack<Out, kElems>;
+  Vector vector;
+#pragma unroll
+  for (int e = 0; e < kElems; ++e) vector.elem[e] = from_accum<Out>(values[e]);
+  ptx::st_global(reinterpret_cast<typename Vector::Raw*>(gmem), vector.raw());
+}
+
 template <class Out, int kGroup>
 inline constexpr int kElemsOfVector =
     kGroup * sizeof(Out) < kVectorBytes ? kGroup : kVectorBytes / int(sizeof(Out));
@@ -20,18 +39,12 @@ __device__ __forceinline__ void add_stored_group(const Out* gmem, int64_t stride
   constexpr int kElems = kElemsOfVector<Out, kGroup>;
   if (by_vectors && count >= kGroup) {
 #pragma unroll
-    for (int j = 0; j < kGroup; j += kElems) {
-      using Vector = Pack<Out, kElems>;
-      const auto* raw = reinterpret_cast<const typename Vector::Raw*>(gmem + j);
-      const Vector pack = Vector::from_raw(ptx::ld_global(raw));
-#pragma unroll
-      for (int e = 0; e < kElems; ++e) values[j + e] += to_accum(pack.elem[e]);
-    }
+    for (int j = 0; j < kGroup; j += kElems) add_stored_vector<kElems>(gmem + j, values + j);
     return;
   }
 #pragma unroll
   for (int j = 0; j < kGroup; ++j) {
-    if (j < count) values[j] += to_accum(ptx::ld_global(gmem + j * stride));
+    if (j < count) add_stored_vector<1>(gmem + j * stride, values + j);
   }
 }
 
@@ -43,18 +56,12 @@ __device__ __forceinline__ void store_group(Out* gmem, int64_t stride,
   constexpr int kElems = kElemsOfVector<Out, kGroup>;
   if (by_vectors && count >= kGroup) {
 #pragma unroll
-    for (int j = 0; j < kGroup; j += kElems) {
-      Pack<Out, kElems> pack;
-#pragma unroll
-      for (int e = 0; e < kElems; ++e) pack.elem[e] = from_accum<Out>(values[j + e]);
-      using Raw = typename Pack<Out, kElems>::Raw;
-      ptx::st_global(reinterpret_cast<Raw*>(gmem + j), pack.raw());
-    }
+    for (int j = 0; j < kGroup; j += kElems) store_vector<kElems>(gmem + j, values + j);
     return;
   }
 #pragma unroll
   for (int j = 0; j < kGroup; ++j) {
-    if (j < count) ptx::st_global(gmem + j * stride, from_accum<Out>(values[j]));
+    if (j < count) store_vector<1>(gmem + j * stride, values + j);
   }
 }
 

@@ -11,7 +11,7 @@ import torch
 from . import sparse
 
 GUARD_ELEMENTS = 64
-LAYOUTS = ("contiguous", "padded", "strided", "transposed")
+LAYOUTS = ("contiguous", "padded", "spaced", "strided", "transposed")
 
 
 class Output(Protocol):
@@ -34,8 +34,8 @@ class GuardedOutput:
     """A tensor full of NaN, between two bands of NaN and with NaN in its gaps.
 
     Its layout is "contiguous", "padded" (rows begin at multiples of 16 bytes, end anywhere and
-    leave a gap), "strided" (every other element) or "transposed" (the last two dimensions lie in
-    memory the other way round).
+    leave a gap), "spaced" (rows leave a gap of one element), "strided" (every other element) or
+    "transposed" (the last two dimensions lie in memory the other way round).
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class GuardedOutput:
     def _pitch(self, columns: int) -> int:
         if self._layout == "padded":
             return (columns // self._vector_elements + 1) * self._vector_elements
+        if self._layout == "spaced":
+            return columns + 1
         return 2 * columns if self._layout == "strided" else columns
 
     def _view(self, buffer: torch.Tensor) -> torch.Tensor:

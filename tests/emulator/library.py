@@ -113,13 +113,14 @@ class Library:
         rows: Rows | None = None,
         tf32: bool = False,
         outputs: str = "contiguous",
+        outputs_of_z: str | None = None,
         schedule: int | str = 0,
         **wishes: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """y and, if wanted, the value z before the activation."""
+        """y and, if wanted, the value z before the activation, which may lie otherwise than y."""
         t, i, o = weight.shape
         y = new_output((*x.shape[:-1], o), x.dtype, outputs)
-        z = new_output(y.tensor.shape, x.dtype, outputs) if want_z else None
+        z = new_output(y.tensor.shape, x.dtype, outputs_of_z or outputs) if want_z else None
         ranges = _ranges(rows)
         problem = structs.ForwardProblem(
             *(x.shape[0], t, i, o),

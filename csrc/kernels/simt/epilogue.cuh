@@ -60,23 +60,20 @@ class TileStore {
   __device__ __forceinline__ void store_row(int64_t m, int64_t n, Accum (&values)[kGroup]) const {
     const Gemm& gemm = tiled_.gemm;
     const int64_t count = gemm.n - n;
+    const bool by_vectors = tiled_.store_elems >= kElemsOfVector<Out, kGroup>;
     if constexpr (Product::kActivates) {
       if (gemm.z.data) {
-        store_group(element_of(gemm.z, m, n), gemm.z.stride_n, values, count,
-                    tiled_.stores_groups_of_z);
+        store_group(element_of(gemm.z, m, n), gemm.z.stride_n, values, count, by_vectors);
       }
-#pragma unroll
-      for (int e = 0; e < kGroup; ++e) {
-        values[e] = activate<Scalar>(gemm.activation, values[e]);
-      }
+      activate_all<Scalar>(gemm.activation, values);
     }
     Out* const c = element_of(gemm.c, m, n);
     if constexpr (Product::kSumsRows) {
       if (gemm.accumulation != Accumulation::kOverwrite) {
-        add_stored_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
+        add_stored_group(c, gemm.c.stride_n, values, count, by_vectors);
       }
     }
-    store_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
+    store_group(c, gemm.c.stride_n, values, count, by_vectors);
   }
 
   const TiledGemm& tiled_;

@@ -7,6 +7,7 @@
 
 #include "kernels/simt/epilogue.cuh"
 #include "kernels/tiled/row_ranges.cuh"
+#include "kernels/tiled/stored_type.cuh"
 
 namespace per_step_dense::simt {
 
@@ -21,11 +22,10 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
   ColumnSums<Config> columns;
   if (threadIdx.x == 0) smem.at = at;
   mainloop(tiled, at, outputs, smem, accum, columns);
-  if (tiled.stores_accum) {
-    TileStore<Accum, Config, Product>(tiled, smem.at, outputs).store(accum);
-  } else {
-    TileStore<typename Config::Scalar, Config, Product>(tiled, smem.at, outputs).store(accum);
-  }
+  tiled::visit_stored_type<Config>(tiled, [&](auto stored) {
+    using Out = typename decltype(stored)::type;
+    TileStore<Out, Config, Product>(tiled, smem.at, outputs).store(accum);
+  });
   __syncthreads();  // the column sums, or the block's next tile, write there
   if (at.sums_columns) columns.store(tiled, smem.at, reinterpret_cast<Accum*>(&smem.stage));
 }

@@ -1,8 +1,6 @@
 // From a choice to the shapes of its tiles, and what they come to.
 #include "kernels/simt/plan.h"
 
-#include <algorithm>
-
 #include "kernels/simt/tiles.h"
 #include "kernels/simt/work.h"
 #include "kernels/tiled/coordinates.h"
@@ -29,7 +27,6 @@ tiled::BlockShape block_shape(DType dtype, int index) {
   shape.n = tile.block_n;
   shape.k = kBlockKBytes / bytes;
   shape.threads = tile.threads;
-  shape.store_elems = std::min(16 / bytes, tile.thread_n);
   const size_t stage_bytes = operand_bytes(shape.m, Product::kMajorA, bytes) +
                              operand_bytes(shape.n, Product::kMajorB, bytes);
   constexpr size_t kNotesBytes = sizeof(tiled::StepSearch) + sizeof(tiled::Coordinates);

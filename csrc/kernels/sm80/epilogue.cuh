@@ -1,133 +1,133 @@
-// What becomes of a finished tile: through shared memory, so that rows are stored by whole vectors;
+// What becomes of a finished tile: through shared memory, so that a warp stores stretches of rows;
 // bias, activation, what is added to, stores.
 #pragma once
 
 #include "kernels/activation.cuh"
-#include "kernels/sm80/mainloop.cuh"
+#include "kernels/output.cuh"
+#include "kernels/sm80/staged_sums.cuh"
 #include "kernels/store_group.cuh"
 
 namespace per_step_dense::sm80 {
 
-// The tile's sums in shared memory, row by row in units of 8 columns. Units, and the halves of a
-// unit, change places from row to row: a fragment's pairs of columns, of 4 rows at a time, and the
-// vectors that threads read, of 8 units at a time, lie in different banks.
-template <class Config>
-class StagedSums {
-  static constexpr int kUnit = kStoreElems, kHalf = kUnit / 2;
-  static_assert(kUnit == 8 && Config::kBlockN % (4 * kUnit) == 0, "or banks are shared");
-
- public:
-  __device__ __forceinline__ explicit StagedSums(SharedStorage<Config>& smem)
-      : sums_(reinterpret_cast<float*>(&smem.stage)) {}
-
-  __device__ __forceinline__ void write(const Accumulators<Config>& accum,
-                                        const WarpPlace<Config>& warp) {
-    const unsigned lane = threadIdx.x % 32;
-#pragma unroll
-    for (int i = 0; i < Config::kFragmentsM; ++i) {
-#pragma unroll
-      for (int j = 0; j < Config::kFragmentsN; ++j) {
-        const float(&sums)[4] = accum.fragment[i][j];
-        const unsigned row = warp.m + i * 16 + lane / 4, column = warp.n + j * 8 + lane % 4 * 2;
-        *reinterpret_cast<float2*>(at(row, column)) = make_float2(sums[0], sums[1]);
-        *reinterpret_cast<float2*>(at(row + 8, column)) = make_float2(sums[2], sums[3]);
-      }
-    }
-  }
-
-  // The unit that begins at a column.
-  __device__ __forceinline__ void read(unsigned row, unsigned column,
-                                       float (&values)[kUnit]) const {
-#pragma unroll
-    for (int half = 0; half < kUnit; half += kHalf) {
-      const float4 sums = *reinterpret_cast<const float4*>(at(row, column + half));
-      values[half] = sums.x;
-      values[half + 1] = sums.y;
-      values[half + 2] = sums.z;
-      values[half + 3] = sums.w;
-    }
-  }
-
- private:
-  __device__ __forceinline__ float* at(unsigned row, unsigned column) const {
-    const unsigned unit = column / kUnit, half = column / kHalf % 2;
-    const unsigned own_unit = unit ^ (row % 4), own_half = half ^ ((unit / 4 ^ row) & 1);
-    return sums_ + row * Config::kBlockN + own_unit * kUnit + own_half * kHalf + column % kHalf;
-  }
-
-  float* sums_;
-};
-
-// Out is what the outputs are stored as: float or the operands' type. A thread stores a unit of 8
-// columns of every kRowsAtATime-th row.
-template <class Out, class Config>
+// Out is what the outputs are stored as: float or the operands' type. Of every kRowsAtATime-th row
+// a thread stores a few pieces of kPiece neighbours, by one instruction each. Neighbouring threads'
+// pieces are neighbours: however narrow they are, a warp stores whole stretches of rows.
+template <class Out, int kPiece, class Config>
 class TileStore {
   using Scalar = typename Config::Scalar;
-  static constexpr int kUnit = kStoreElems;
-  static constexpr int kUnitsN = Config::kBlockN / kUnit;
-  static constexpr int kRowsAtATime = Config::kThreads / kUnitsN;
-  static_assert(Config::kThreads % kUnitsN == 0 && Config::kBlockM % kRowsAtATime == 0,
-                "or threads do not share the rows evenly");
+  static constexpr int kPieces = kStoreElems / kPiece;
+  static constexpr int kThreadsOfARow = Config::kBlockN / kStoreElems;
+  static constexpr int kColumnsAtATime = kThreadsOfARow * kPiece;
+  static constexpr int kRowsAtATime = Config::kThreads / kThreadsOfARow;
+  static_assert(Config::kThreads % kThreadsOfARow == 0, "or threads do not share a row evenly");
+  static_assert(kRowsAtATime % 8 == 0, "or sums lie in other places from row to row");
+
+  // Parts of split sums, in another type, are activated when they are added up.
+  static constexpr bool kActivates = Config::Product::kActivates && std::is_same_v<Out, Scalar>;
+
+  using Values = float[kStoreElems];  // of a row, piece by piece
 
  public:
   __device__ __forceinline__ TileStore(const TiledGemm& tiled, const Coordinates& at)
-      : tiled_(tiled), at_(at), column_(threadIdx.x % kUnitsN * kUnit) {}
+      : tiled_(tiled),
+        at_(at),
+        row_(threadIdx.x / kThreadsOfARow),
+        column_(threadIdx.x % kThreadsOfARow * kPiece),
+        columns_left_(int(min(tiled.gemm.n - at.n0, int64_t{Config::kBlockN})) - column_) {}
 
   // Row by row, so that the code of a row is there once, which the activations make long.
   __device__ __forceinline__ void store(const StagedSums<Config>& sums) const {
-    const int64_t n = at_.n0 + column_;
-    if (n >= tiled_.gemm.n) return;
-    float bias[kUnit];
-    read_bias(n, bias);
+    const Gemm& gemm = tiled_.gemm;
+    const int rows = at_.rows;
+    if (columns_left_ <= 0 || row_ >= rows) return;  // c may be null where there is no row
+    Values bias = {};
+    if constexpr (kActivates) {
+      if (gemm.bias.data) read_bias(bias);
+    }
+    Out* z = gemm.z.data ? first_element_of(gemm.z) : nullptr;
+    Out* c = first_element_of(gemm.c) + at_.split * tiled_.part_elems;
 #pragma unroll 1
-    for (unsigned row = threadIdx.x / kUnitsN; row < Config::kBlockM; row += kRowsAtATime) {
-      if (int(row) >= at_.rows) break;
-      float values[kUnit];
-      sums.read(row, column_, values);
+    for (int row = row_; row < rows; row += kRowsAtATime) {
+      Values values;
+      read(sums, row - row_, values);
+      if constexpr (kActivates) {
 #pragma unroll
-      for (int e = 0; e < kUnit; ++e) values[e] += bias[e];
-      store_row(at_.m0 + row, n, values);
+        for (int e = 0; e < kStoreElems; ++e) values[e] += bias[e];
+        if (gemm.z.data) {
+          store_pieces(z, gemm.z.stride_n, values);
+          z += kRowsAtATime * gemm.z.stride_m;
+        }
+        activate_all<Scalar>(gemm.activation, values);
+      }
+      if constexpr (Config::kSumsRows) {
+        if (gemm.accumulation != Accumulation::kOverwrite) add_stored_pieces(c, values);
+      }
+      store_pieces(c, gemm.c.stride_n, values);
+      c += kRowsAtATime * gemm.c.stride_m;
     }
   }
 
  private:
-  __device__ __forceinline__ void read_bias(int64_t n, float (&bias)[kUnit]) const {
+  __device__ __forceinline__ Out* first_element_of(const Matrix& matrix) const {
+    return element_at<Out>(matrix, at_.t, at_.m0 + row_, at_.n0 + column_);
+  }
+
+  // Calls visit(piece's first element, values of it) for the pieces inside; they lie there wholly.
+  template <class Elem, class Visit>
+  __device__ __forceinline__ void for_each_piece(Elem* gmem, int64_t stride, Values& values,
+                                                 Visit&& visit) const {
 #pragma unroll
-    for (int e = 0; e < kUnit; ++e) {
-      const bool has_bias = Config::Product::kActivates && n + e < tiled_.gemm.n;
-      bias[e] = has_bias ? bias_at<Scalar>(tiled_.gemm, at_.t, n + e) : 0;
+    for (int piece = 0; piece < kPieces; ++piece) {
+      const int column = piece * kColumnsAtATime;
+      if (column < columns_left_) visit(gmem + column * stride, values + piece * kPiece);
     }
   }
 
-  __device__ __forceinline__ Out* element_of(const Matrix& matrix, int64_t m, int64_t n) const {
-    return element_at<Out>(matrix, at_.t, m, n) + at_.split * tiled_.part_elems;
+  __device__ __forceinline__ void read_bias(Values& bias) const {
+    const Vector& vector = tiled_.gemm.bias;
+    for_each_piece(element_at<Scalar>(vector, at_.t, at_.n0 + column_), vector.stride_n, bias,
+                   [&](const Scalar* gmem, float* piece) {
+#pragma unroll
+                     for (int e = 0; e < kPiece; ++e) {
+                       piece[e] = to_accum(ptx::ld_global_nc(gmem + e * vector.stride_n));
+                     }
+                   });
   }
 
-  __device__ __forceinline__ void store_row(int64_t m, int64_t n, float (&values)[kUnit]) const {
-    const Gemm& gemm = tiled_.gemm;
-    const int64_t count = gemm.n - n;
-    if constexpr (Config::Product::kActivates) {
-      if (gemm.z.data) {
-        store_group(element_of(gemm.z, m, n), gemm.z.stride_n, values, count,
-                    tiled_.stores_groups_of_z);
-      }
+  __device__ __forceinline__ void read(const StagedSums<Config>& sums, int below,
+                                       Values& values) const {
 #pragma unroll
-      for (int e = 0; e < kUnit; ++e) {
-        values[e] = activate<Scalar>(gemm.activation, values[e]);
-      }
+    for (int piece = 0; piece < kPieces; ++piece) {
+      sums.template read<kPiece>(row_, below, column_ + piece * kColumnsAtATime,
+                                 values + piece * kPiece);
     }
-    Out* const c = element_of(gemm.c, m, n);
-    if constexpr (Config::Product::kSumsRows) {
-      if (gemm.accumulation != Accumulation::kOverwrite) {
-        add_stored_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
-      }
-    }
-    store_group(c, gemm.c.stride_n, values, count, tiled_.stores_groups_of_c);
+  }
+
+  // Pieces of more than one element are contiguous.
+  __device__ __forceinline__ void add_stored_pieces(const Out* gmem, Values& values) const {
+    for_each_piece(gmem, kPiece > 1 ? 1 : tiled_.gemm.c.stride_n, values,
+                   [](const Out* from, float* piece) { add_stored_vector<kPiece>(from, piece); });
+  }
+
+  __device__ __forceinline__ void store_pieces(Out* gmem, int64_t stride, Values& values) const {
+    for_each_piece(gmem, kPiece > 1 ? 1 : stride, values,
+                   [](Out* to, const float* piece) { store_vector<kPiece>(to, piece); });
   }
 
   const TiledGemm& tiled_;
   const Coordinates& at_;
-  unsigned column_;
+  int row_, column_;  // the thread's first, inside the tile
+  int columns_left_;  // from there to where the row or the tile ends
 };
+
+// By the widest pieces that c and z allow.
+template <class Out, class Config, int kPiece = kVectorBytes / int(sizeof(Out))>
+__device__ __forceinline__ void store_tile(const TiledGemm& tiled, const Coordinates& at,
+                                           const StagedSums<Config>& sums) {
+  if constexpr (kPiece > 1) {
+    if (tiled.store_elems < kPiece) return store_tile<Out, Config, kPiece / 2>(tiled, at, sums);
+  }
+  TileStore<Out, kPiece, Config>(tiled, at).store(sums);
+}
 
 }  // namespace per_step_dense::sm80

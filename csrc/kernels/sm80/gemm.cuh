@@ -5,13 +5,14 @@
 // kWarpM x kWarpN of its elements:
 //
 //   global memory --cp.async--> stages --ldmatrix--> fragments --mma.sync--> accumulators
-//     --> the tile's sums in shared memory --> rows of whole vectors --> global memory
+//     --> the tile's sums in shared memory --> stretches of rows --> global memory
 //
 // Preconditions: outputs overlap neither each other nor an input; the grid has at least one block.
 #pragma once
 
 #include "kernels/sm80/epilogue.cuh"
 #include "kernels/tiled/row_ranges.cuh"
+#include "kernels/tiled/stored_type.cuh"
 
 namespace per_step_dense::sm80 {
 
@@ -29,11 +30,9 @@ __device__ __forceinline__ void compute_tile(const TiledGemm& tiled, int64_t til
   StagedSums<Config> sums(smem);
   sums.write(accum, warp);
   __syncthreads();
-  if (tiled.stores_accum) {
-    TileStore<float, Config>(tiled, smem.at).store(sums);
-  } else {
-    TileStore<typename Config::Scalar, Config>(tiled, smem.at).store(sums);
-  }
+  tiled::visit_stored_type<Config>(tiled, [&](auto stored) {
+    store_tile<typename decltype(stored)::type, Config>(tiled, smem.at, sums);
+  });
   __syncthreads();  // the column sums, or the block's next tile, write there
   if (Config::kSumsRows && at.sums_columns) {
     columns.store(tiled, smem.at, reinterpret_cast<float*>(&smem.stage));

@@ -22,7 +22,6 @@ tiled::BlockShape block_shape(const ShapeInfo& info, int threads, DType dtype) {
   shape.n = info.block_n;
   shape.k = kBlockKBytes / int(bytes_of(dtype));
   shape.threads = threads;
-  shape.store_elems = kStoreElems;
   shape.realigns = true;
   shape.smem_bytes = info.smem_bytes;
   return shape;

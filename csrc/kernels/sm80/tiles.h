@@ -13,7 +13,7 @@ namespace per_step_dense::sm80 {
 // mma.sync, whose k is 32 bytes in every dtype.
 inline constexpr int kBlockKBytes = 64;
 
-// Neighbouring outputs that a thread stores together: 16 bytes of float16, 32 of float32.
+// Outputs of a row that a thread stores.
 inline constexpr int kStoreElems = 8;
 
 // float16 and bfloat16 in m16n8k16, tfloat32 in m16n8k8.

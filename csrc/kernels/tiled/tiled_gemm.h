@@ -19,7 +19,7 @@ struct OperandAccess {
 struct TiledGemm {
   Gemm gemm;  // where the sum is split, c and column_sums are the first split's parts
   OperandAccess access_a, access_b;
-  bool stores_groups_of_c, stores_groups_of_z;  // alignment allows vectors
+  int32_t store_elems;  // neighbouring outputs that one instruction may store, of c and of z
 
   // Tiles are numbered with n innermost, then m, t and the split.
   int64_t tiles;

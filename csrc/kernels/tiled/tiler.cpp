@@ -48,12 +48,18 @@ OperandAccess access(const Operand& operand, Major major, int64_t element_bytes,
   return {bytes, /*is_aligned=*/true, operand.stride_k < operand.stride_row};
 }
 
-// Whether a thread's neighbouring outputs may be stored by one instruction (in 16-byte pieces).
-bool stores_groups(const Matrix& matrix, int64_t group_bytes, int64_t element_bytes) {
-  const int64_t bytes = std::min<int64_t>(group_bytes, 16);
-  return matrix.stride_n == 1 && is_aligned(matrix.data, bytes) &&
-         is_multiple(matrix.stride_m, element_bytes, bytes) &&
-         is_multiple(matrix.stride_t, element_bytes, bytes);
+// The neighbouring outputs that one instruction may store: as many as address and strides allow,
+// and of which the end of a row of n cuts none off.
+int32_t store_elems(const Matrix& matrix, int64_t n, int64_t element_bytes) {
+  for (const int64_t bytes : {16, 8, 4}) {
+    if (bytes > element_bytes && matrix.stride_n == 1 && is_aligned(matrix.data, bytes) &&
+        is_multiple(n, element_bytes, bytes) &&
+        is_multiple(matrix.stride_m, element_bytes, bytes) &&
+        is_multiple(matrix.stride_t, element_bytes, bytes)) {
+      return static_cast<int32_t>(bytes / element_bytes);
+    }
+  }
+  return 1;
 }
 
 class Tiler {
@@ -95,9 +101,10 @@ class Tiler {
     }
 
     const int64_t stored_bytes = tiled.stores_accum ? accum_bytes_of(dtype_) : bytes;
-    const int64_t group = shape.store_elems;
-    tiled.stores_groups_of_c = stores_groups(tiled.gemm.c, group * stored_bytes, stored_bytes);
-    tiled.stores_groups_of_z = stores_groups(tiled.gemm.z, group * bytes, bytes);
+    tiled.store_elems = store_elems(tiled.gemm.c, gemm.n, stored_bytes);
+    if (tiled.gemm.z.data) {
+      tiled.store_elems = std::min(tiled.store_elems, store_elems(tiled.gemm.z, gemm.n, bytes));
+    }
     return tiled;
   }
 

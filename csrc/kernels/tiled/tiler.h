@@ -12,11 +12,10 @@ namespace per_step_dense::tiled {
 
 // What a kernel takes of a product at a time.
 struct BlockShape {
-  int m, n;         // outputs of a tile
-  int k;            // terms of a stage of the pipeline
-  int threads;      // of a block
-  int store_elems;  // neighbouring outputs that a thread stores together
-  bool realigns;    // copies rows that begin at odd 16-bit elements as wholes, not by elements
+  int m, n;       // outputs of a tile
+  int k;          // terms of a stage of the pipeline
+  int threads;    // of a block
+  bool realigns;  // copies rows that begin at odd 16-bit elements as wholes, not by elements
   size_t smem_bytes;
 };
 

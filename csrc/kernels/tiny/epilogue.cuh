@@ -66,10 +66,7 @@ __device__ __forceinline__ void store_row(const Item& item, const Place& place, 
   if (gemm.z.data) {
     store_columns<Scalar>(gemm.z, 0, place, m, columns, item.stores_vectors_of_z, values);
   }
-#pragma unroll
-  for (int j = 0; j < Config::kColumns; ++j) {
-    values[j] = activate<Scalar>(gemm.activation, values[j]);
-  }
+  activate_all<Scalar>(gemm.activation, values);
   store_columns<Scalar>(gemm.c, 0, place, m, columns, item.stores_vectors_of_c, values);
 }
 

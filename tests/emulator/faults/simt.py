@@ -58,7 +58,7 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
     ),
     "a row's outputs are the row's before": fault("forward", EPILOGUE, "accum.drop_row();", ""),
     "the activation is forgotten": fault(
-        "forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[e])", "values[e]"
+        "forward", EPILOGUE, "activate_all<Scalar>(gemm.activation, values);", ""
     ),
     "a part lies where the first does": fault(
         "split forward", EPILOGUE, "at_.split * tiled_.part_elems +", ""
@@ -68,12 +68,6 @@ EPILOGUE_FAULTS: dict[str, Fault] = {
 TILING_FAULTS: dict[str, Fault] = {
     "too little shared memory is asked for": fault(
         "forward", PLAN, "size_t(tile.stages)", "size_t(tile.stages - 1)"
-    ),
-    "a split part is rounded to the operands' type": fault(
-        "split backward",
-        GEMM,
-        "TileStore<Accum, Config, Product>",
-        "TileStore<typename Config::Scalar, Config, Product>",
     ),
     "a thread's columns are another's": fault(
         "forward",

@@ -11,6 +11,7 @@ FRAGMENT = SM80 + "fragment.cuh"
 MAINLOOP = SM80 + "mainloop.cuh"
 COLUMN_SUMS = SM80 + "column_sums.cuh"
 EPILOGUE = SM80 + "epilogue.cuh"
+STAGED_SUMS = SM80 + "staged_sums.cuh"
 GEMM = SM80 + "gemm.cuh"
 PLAN = SM80 + "plan.cpp"
 TILES = SM80 + "tiles.h"
@@ -52,9 +53,9 @@ PIPELINE_FAULTS: dict[str, Fault] = {
             Mutation(GEMM, "  if (threadIdx.x == 0) smem.at = at;\n", ""),
             Mutation(
                 GEMM,
-                "  __syncthreads();\n  if (tiled.stores_accum) {",
+                "  __syncthreads();\n  tiled::visit_stored_type",
                 "  __syncthreads();\n  if (threadIdx.x == 127) smem.at = at;\n"
-                "  if (tiled.stores_accum) {",
+                "  tiled::visit_stored_type",
             ),
         ),
     ),
@@ -264,72 +265,96 @@ PLACE_FAULTS: dict[str, Fault] = {
 
 EPILOGUE_FAULTS: dict[str, Fault] = {
     "sm80: the sums 8 rows below overwrite those above": fault(
-        "sm80 forward", EPILOGUE, "at(row + 8, column)", "at(row, column)"
+        "sm80 forward", STAGED_SUMS, "at(row + 8, column)", "at(row, column)"
     ),
     "sm80: a lane's pair of columns overlaps the next": fault(
-        "sm80 forward", EPILOGUE, "lane % 4 * 2", "lane % 4"
+        "sm80 forward", STAGED_SUMS, "lane % 4 * 2", "lane % 4"
     ),
     "sm80: a lane's row of sums is another's": fault(
-        "sm80 forward", EPILOGUE, "i * 16 + lane / 4", "i * 16 + lane % 8"
+        "sm80 forward", STAGED_SUMS, "i * 16 + lane / 4", "i * 16 + lane % 8"
     ),
     "sm80: warps write their sums to the same rows": fault(
-        "sm80 forward", EPILOGUE, "row = warp.m + i", "row = i"
+        "sm80 forward", STAGED_SUMS, "row = warp.m + i", "row = i"
     ),
     "sm80: warps write their sums to the same columns": fault(
-        "sm80 forward", EPILOGUE, "column = warp.n + j", "column = j"
+        "sm80 forward", STAGED_SUMS, "column = warp.n + j", "column = j"
     ),
     "sm80: fragments of sums are as far apart as 16 columns": fault(
-        "sm80 forward", EPILOGUE, "+ j * 8 +", "+ j * 16 +"
+        "sm80 forward", STAGED_SUMS, "+ j * 8 +", "+ j * 16 +"
     ),
     "sm80: the halves of a unit of sums lie in one place": fault(
-        "sm80 forward", EPILOGUE, "own_half * kHalf +", ""
+        "sm80 forward", STAGED_SUMS, "own_half * kHalf +", ""
     ),
     "sm80: units of sums lie in one place": fault(
-        "sm80 forward", EPILOGUE, "own_unit = unit ^ (row % 4)", "own_unit = row % 4"
+        "sm80 forward", STAGED_SUMS, "own_unit = unit ^", "own_unit = 0 *"
     ),
     "sm80: sums are read a row too far": fault(
-        "sm80 forward", EPILOGUE, "sums.read(row, column_,", "sums.read(row + 1, column_,"
+        "sm80 forward", EPILOGUE, "sums, row - row_, values", "sums, row - row_ + 1, values"
     ),
     "sm80: sums inside a unit change places": fault(
-        "sm80 forward", EPILOGUE, "values[half + 1] = sums.y;", "values[half + 1] = sums.z;"
+        "sm80 forward into vectors", STAGED_SUMS, "neighbours.sum[i]", "neighbours.sum[i ^ 1]"
+    ),
+    "sm80: both halves of a unit are the first": fault(
+        "sm80 forward into vectors", STAGED_SUMS, "at(row, column + e)", "at(row, column)"
     ),
     "sm80: rows are written past the edge": fault(
-        "sm80 forward", EPILOGUE, "int(row) >= at_.rows", "int(row) > at_.rows"
+        "sm80 forward", EPILOGUE, "row = row_; row < rows", "row = row_; row <= rows"
     ),
-    "sm80: a unit of columns is another thread's": fault(
-        "sm80 forward", EPILOGUE, "threadIdx.x % kUnitsN * kUnit", "threadIdx.x / kUnitsN * kUnit"
+    "sm80: columns are written past the edge": fault(
+        "sm80 forward", EPILOGUE, "if (column < columns_left_) visit", "visit"
+    ),
+    "sm80: a thread's columns are another's": fault(
+        "sm80 forward",
+        EPILOGUE,
+        "threadIdx.x % kThreadsOfARow * kPiece),",
+        "threadIdx.x / kThreadsOfARow * kPiece),",
+    ),
+    "sm80: a thread's pieces overlap the next thread's": fault(
+        "sm80 forward into pairs",
+        EPILOGUE,
+        "kColumnsAtATime = kThreadsOfARow * kPiece",
+        "kColumnsAtATime = kPiece",
+    ),
+    "sm80: pieces are wider than rows allow": fault(
+        "sm80 forward into 8 bytes", EPILOGUE, "tiled.store_elems < kPiece", "false"
+    ),
+    "sm80: single outputs lie side by side": fault(
+        "sm80 backward of windows", EPILOGUE, "kPiece > 1 ? 1 : stride", "1"
+    ),
+    "sm80: single outputs are added to what lies beside them": fault(
+        "sm80 accumulation into strided rows",
+        EPILOGUE,
+        "kPiece > 1 ? 1 : tiled_.gemm.c.stride_n",
+        "1",
     ),
     "sm80: rows are left out": fault(
         "sm80 forward", EPILOGUE, "row += kRowsAtATime", "row += 2 * kRowsAtATime"
     ),
+    "sm80: all rows of a thread are stored as its first": fault(
+        "sm80 forward", EPILOGUE, "      c += kRowsAtATime * gemm.c.stride_m;\n", ""
+    ),
+    "sm80: all rows of z are stored as the thread's first": fault(
+        "sm80 forward", EPILOGUE, "          z += kRowsAtATime * gemm.z.stride_m;\n", ""
+    ),
     "sm80: the bias is forgotten": fault("sm80 forward", EPILOGUE, "values[e] += bias[e];", ";"),
-    "sm80: the bias is read past the edge": fault(
-        "sm80 forward", EPILOGUE, "Config::Product::kActivates && n + e < tiled_.gemm.n", "true"
-    ),
     "sm80: the bias is that of step 0": fault(
-        "sm80 forward", EPILOGUE, "(tiled_.gemm, at_.t, n + e)", "(tiled_.gemm, 0, n + e)"
+        "sm80 forward",
+        EPILOGUE,
+        "element_at<Scalar>(vector, at_.t,",
+        "element_at<Scalar>(vector, 0,",
     ),
-    "sm80: the bias of a unit is its first column's": fault(
-        "sm80 forward", EPILOGUE, "(tiled_.gemm, at_.t, n + e)", "(tiled_.gemm, at_.t, n)"
+    "sm80: the bias of a piece is its first column's": fault(
+        "sm80 forward into vectors", EPILOGUE, "gmem + e * vector.stride_n", "gmem"
     ),
     "sm80: the activation is forgotten": fault(
-        "sm80 forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[e])", "values[e]"
+        "sm80 forward", EPILOGUE, "activate_all<Scalar>(gemm.activation, values);", ""
     ),
     "sm80: z is not written": fault("sm80 forward", EPILOGUE, "if (gemm.z.data) {", "if (false) {"),
     "sm80: z is written where y belongs": fault(
-        "sm80 forward", EPILOGUE, "element_of(gemm.z, m, n)", "element_of(gemm.c, m, n)"
+        "sm80 forward", EPILOGUE, "first_element_of(gemm.z) :", "first_element_of(gemm.c) :"
     ),
     "sm80: a part lies where the first does": fault(
         "sm80 split forward", EPILOGUE, " + at_.split * tiled_.part_elems", ""
-    ),
-    "sm80: a split part is rounded to the operands' type": fault(
-        "sm80 split forward",
-        GEMM,
-        "TileStore<float, Config>",
-        "TileStore<typename Config::Scalar, Config>",
-    ),
-    "sm80: a whole sum is stored as a part": fault(
-        "sm80 forward", GEMM, "if (tiled.stores_accum)", "if (true)"
     ),
 }
 

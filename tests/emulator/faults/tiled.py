@@ -11,6 +11,7 @@ TILER = TILED + "tiler.cpp"
 SCHEDULER = TILED + "scheduler.cuh"
 COLUMN_SUMS = TILED + "column_sums.cuh"
 STAGES = TILED + "stages.cuh"
+STORED_TYPE = TILED + "stored_type.cuh"
 STORE = "csrc/kernels/store_group.cuh"
 
 PIPELINE_FAULTS: dict[str, Fault] = {
@@ -157,16 +158,40 @@ TILING_FAULTS: dict[str, Fault] = {
         "forward", STORE, "if (j < count)", "if (j <= count)", 2
     ),
     "whole vectors are stored past the edge": fault(
-        "forward into padded rows", STORE, "count >= kGroup", "count > 0", 2
+        "backward of vectors", STORE, "count >= kGroup", "true", 2
     ),
     "vectors are stored without a look at the row's stride": fault(
-        "backward", TILER, "is_multiple(matrix.stride_m, element_bytes, bytes) &&", ""
+        "sm80 backward into spaced rows",
+        TILER,
+        "is_multiple(matrix.stride_m, element_bytes, bytes) &&",
+        "",
+    ),
+    "vectors are stored without a look at the step's stride": fault(
+        "sm80 forward into spaced rows",
+        TILER,
+        "is_multiple(matrix.stride_t, element_bytes, bytes)) {",
+        "true) {",
     ),
     "vectors are stored without a look at the columns' stride": fault(
         "backward into strided rows", TILER, "matrix.stride_n == 1 &&", ""
     ),
+    "a split part is rounded to the operands' type": fault(
+        "split backward", STORED_TYPE, "visit(TypeTag<Accum>{})", "visit(TypeTag<Scalar>{})"
+    ),
+    "a whole sum is stored as a part": fault(
+        "sm80 forward", STORED_TYPE, "if (tiled.stores_accum)", "if (true)"
+    ),
+    "vectors are stored that the end of a row cuts off": fault(
+        "sm80 forward into padded rows", TILER, "is_multiple(n, element_bytes, bytes) &&", ""
+    ),
+    "vectors of z are stored as c allows": fault(
+        "sm80 forward with z in strided rows",
+        TILER,
+        "std::min(tiled.store_elems, store_elems(tiled.gemm.z, gemm.n, bytes))",
+        "tiled.store_elems",
+    ),
     "a vector's elements are all the first": fault(
-        "backward of vectors", STORE, "values[j + e]);", "values[j]);"
+        "backward of vectors", STORE, "(values[e]);", "(values[0]);"
     ),
     "a thread's second column sum is lost": fault(
         "backward of few rows",

@@ -196,7 +196,7 @@ STORE_FAULTS: dict[str, Fault] = {
         "tiny forward", EPILOGUE, "if (gemm.z.data)", "if (false)"
     ),
     "tiny: the activation is forgotten": fault(
-        "tiny forward", EPILOGUE, "activate<Scalar>(gemm.activation, values[j])", "values[j]"
+        "tiny forward", EPILOGUE, "activate_all<Scalar>(gemm.activation, values);", ""
     ),
     "tiny: a part lies where the first does": fault(
         "tiny split forward", EPILOGUE, "place.split * item.part_elems", "0"

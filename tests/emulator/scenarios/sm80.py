@@ -56,10 +56,23 @@ PRODUCT_SCENARIOS: dict[str, Scenario] = {
     "sm80 forward by large tiles of tf32": _rows(forward_of_rows, LARGE, TF32, (140, 20, 140), 4),
     "sm80 forward by tall tiles": _rows(forward_of_rows, TALL, HALF, (140, 40, 70), 8),
     "sm80 forward of few rows": _rows(forward_of_rows, SKINNY_16, HALF, (20, 200, 140), 8),
+    "sm80 forward into vectors": _rows(forward_of_rows, SMALL, HALF, (70, 40, 72), 8),
+    "sm80 forward into 8 bytes": _rows(forward_of_rows, NARROW, HALF, (140, 40, 44), 8),
+    "sm80 forward into pairs": _rows(forward_of_rows, LARGE, BRAIN, (140, 40, 138), 8),
+    "sm80 forward into 8 bytes of tf32": _rows(forward_of_rows, SMALL, TF32, (70, 20, 70), 4),
+    "sm80 forward with z in strided rows": _rows(
+        forward_of_rows, SMALL, HALF, (70, 40, 72), 8, outputs_of_z="strided"
+    ),
     "sm80 forward into padded rows": _rows(
         forward_of_rows, SMALL, HALF, (70, 40, 69), 8, outputs="padded"
     ),
+    "sm80 forward into spaced rows": _rows(
+        forward_of_rows, SMALL, HALF, (70, 40, 72), 8, outputs="spaced"
+    ),
     "sm80 backward": _rows(backward_of_rows, SMALL, HALF, (140, 75, 69), 8),
+    "sm80 backward into spaced rows": _rows(
+        backward_of_rows, SMALL, HALF, (70, 40, 72), 8, outputs="spaced"
+    ),
     "sm80 backward of tf32": _rows(backward_of_rows, SMALL, TF32, (75, 70, 69), 4),
     "sm80 backward of odd elements": _rows(backward_of_rows, SMALL, HALF, (70, 75, 71), 1),
     "sm80 backward of windows": _of_sm80(backward_of_windows, NARROW, outputs="strided"),
@@ -69,6 +82,12 @@ PRODUCT_SCENARIOS: dict[str, Scenario] = {
     "sm80 split backward": _rows(backward_of_rows, SMALL, HALF, (150, 40, 70), 8, splits=(2, 3)),
     "sm80 accumulation": _of_sm80(
         accumulation_of_rows, SMALL, dtype=HALF, sizes=(70, 75, 69), into=torch.float32
+    ),
+    "sm80 accumulation into strided rows": _of_sm80(
+        accumulation_of_rows, SMALL, dtype=HALF, sizes=(70, 40, 69), into=HALF, outputs="strided"
+    ),
+    "sm80 accumulation into pairs": _of_sm80(
+        accumulation_of_rows, SMALL, dtype=BRAIN, sizes=(70, 40, 70), into=BRAIN
     ),
     "sm80 split accumulation": _of_sm80(
         accumulation_of_rows, SMALL, (1, 3), dtype=HALF, sizes=(150, 40, 72), into=HALF
