@@ -9,7 +9,8 @@ namespace per_step_dense::cost {
 namespace {
 
 // What a tile reaches of the FMA rate, by index: a thread's 8 x 8, 8 x 4, 4 x 4 or 4 x 8 outputs
-// set 16, 11, 8 or 11 FMA against each 16 bytes from shared memory. Measured.
+// set 16, 11, 8 or 11 FMA against each 16 bytes from shared memory. Measured, when reads took more
+// requests (docs/h200.md); to be measured anew.
 constexpr double kEfficiency[] = {0.66, 0.63, 0.55, 0.55};
 static_assert(std::size(kEfficiency) == simt::kTileCount, "or a tile has no figure");
 constexpr double k16BitEfficiency = 0.84;  // conversions take issue slots

@@ -56,8 +56,9 @@ struct Config {
       min_of(max_of(kUnrolledProducts / (kThreadM * kThreadN * kTermsPerRead), 1),
              kBlockK / kTermsPerRead);
 
-  // Of copies through registers: more would not fit beside the accumulators.
+  // Of copies, places; through registers, elements: more would not fit beside the accumulators.
   static constexpr bool kRealigns = false;
+  static constexpr int kUnrolledCopies = 2;
   static constexpr int kElementsInFlight = kThreadM * kThreadN > 16 ? 4 : 2;
 
   static_assert(kThreadsM % kLanesM == 0 && kThreadsN % kLanesN == 0, "or warps do not tile it");
@@ -66,30 +67,38 @@ struct Config {
   static_assert(kThreads % kBlockN == 0 || kBlockN % kThreads == 0, "or copies are not even");
 };
 
-// An operand's tile in one stage of the pipeline. Rows are one vector longer than they need be:
-// eight rows that are read at once then lie in different banks.
-template <class Config, int kRows_, Major kMajor_>
+// An operand's tile in one stage of the pipeline. Lines are one vector longer than they need be:
+// eight neighbouring ones, which are read at once, then lie in different banks. Where each line is
+// a row, and a thread takes kGroup neighbouring rows, the first ones of all groups are neighbouring
+// lines, then the second ones, and so on: threads read the i-th of their groups at once.
+template <class Config, int kRows_, Major kMajor_, int kGroup_>
 struct OperandTile {
   using Scalar = typename Config::Scalar;
   static constexpr int kRows = kRows_;
   static constexpr Major kMajor = kMajor_;
+  static constexpr int kGroup = kGroup_;
   static constexpr int kLines = kMajor == Major::kK ? kRows : Config::kBlockK;
   static constexpr int kElems = kMajor == Major::kK ? Config::kBlockK : kRows;
 
   alignas(kVectorBytes) Scalar line[kLines][kElems + Config::kVectorElems];
 
   __device__ __forceinline__ Scalar* at(int row, int k) {
-    return kMajor == Major::kK ? &line[row][k] : &line[k][row];
+    return kMajor == Major::kK ? &line[line_of(row)][k] : &line[k][row];
   }
   __device__ __forceinline__ const Scalar* at(int row, int k) const {
-    return kMajor == Major::kK ? &line[row][k] : &line[k][row];
+    return kMajor == Major::kK ? &line[line_of(row)][k] : &line[k][row];
+  }
+
+ private:
+  static __device__ __forceinline__ unsigned line_of(unsigned row) {
+    return row % kGroup * (kRows / kGroup) + row / kGroup;
   }
 };
 
 template <class Config, class Product>
 struct Stage {
-  OperandTile<Config, Config::kBlockM, Product::kMajorA> a;
-  OperandTile<Config, Config::kBlockN, Product::kMajorB> b;
+  OperandTile<Config, Config::kBlockM, Product::kMajorA, 1> a;
+  OperandTile<Config, Config::kBlockN, Product::kMajorB, Config::kGroupN> b;
 };
 
 template <class Config, class Product>
@@ -106,10 +115,14 @@ template <class Config>
 struct ThreadOutputs {
   int thread_m, thread_n;
 
+  // Lanes i and i ^ 1 share their columns, i and i ^ 2 their rows: where all pairs of lanes read
+  // the same 16 bytes, a warp's read takes two requests, else four.
   __device__ __forceinline__ ThreadOutputs() {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    thread_m = warp / Config::kWarpsN * Config::kLanesM + lane / Config::kLanesN;
-    thread_n = warp % Config::kWarpsN * Config::kLanesN + lane % Config::kLanesN;
+    const int lane_m = lane / (2 * Config::kLanesN) * 2 + lane % 2;
+    const int lane_n = lane / 2 % Config::kLanesN;
+    thread_m = warp / Config::kWarpsN * Config::kLanesM + lane_m;
+    thread_n = warp % Config::kWarpsN * Config::kLanesN + lane_n;
   }
 
   template <Major kMajorA>

@@ -123,7 +123,7 @@ class OperandCopy {
     const int64_t stride_fast = kKIsFastest ? operand_.stride_k : operand_.stride_row;
     const Scalar* line = gmem_;
     // Were all unrolled, the places of narrow copies would be held in registers all along.
-#pragma unroll 4
+#pragma unroll(Config::kUnrolledCopies)
     for (int j = 0; j < Chunks::kCopies; ++j) {
       if (j > 0 && j % Chunks::kCopiesALine == 0) line += line_step_;
       const Scalar* source = line + j % Chunks::kCopiesALine * kThreads * kChunkElems * stride_fast;

@@ -75,6 +75,12 @@ TILING_FAULTS: dict[str, Fault] = {
         "(j / kGroup * Config::kThreadsN + thread_n)",
         "(j / kGroup * Config::kThreadsN + thread_m)",
     ),
+    "lanes have the same columns, and others none": fault(
+        "forward", CONFIG, "lane / 2 % Config::kLanesN", "lane % Config::kLanesN"
+    ),
+    "rows of a group lie in one line": fault(
+        "backward", CONFIG, "row % kGroup * (kRows / kGroup) + row / kGroup", "row / kGroup"
+    ),
     "a thread's rows lie as if the other operand's layout held": fault(
         "backward",
         CONFIG,
