@@ -19,15 +19,31 @@ struct SplitSumWork {
   int64_t column_sums[kMaxProducts];  // T N, or 0
 };
 
+// Calls add(value) for an element's parts, which lie `stride` apart, in their order. Several loads
+// are under way at a time: one takes as long as a hundred additions.
+template <class Accum, class Add>
+__device__ __forceinline__ void for_each_part(const Accum* part, int64_t parts, int64_t stride,
+                                              Add&& add) {
+  constexpr int kAtATime = 8;
+  for (int64_t left = parts; left > 0; left -= kAtATime, part += kAtATime * stride) {
+    Accum values[kAtATime];
+#pragma unroll
+    for (int i = 0; i < kAtATime; ++i) {
+      values[i] = i < left ? ptx::ld_global_nc(part + i * stride) : Accum{};
+    }
+#pragma unroll
+    for (int i = 0; i < kAtATime; ++i) {
+      if (i < left) add(values[i]);
+    }
+  }
+}
+
 template <class Scalar>
 __device__ __forceinline__ void add_up_output(const SplitSum& sum, int64_t element,
                                               int64_t outputs) {
   const auto* part = static_cast<const AccumOf<Scalar>*>(sum.parts) + element;
   AccumOf<Scalar> total = 0;
-#pragma unroll 4
-  for (int64_t split = 0; split < sum.splits; ++split, part += outputs) {
-    total += ptx::ld_global_nc(part);
-  }
+  for_each_part(part, sum.splits, outputs, [&](AccumOf<Scalar> value) { total += value; });
   const int64_t row = element / sum.gemm.n, n = element % sum.gemm.n;
   const int64_t t = row / sum.gemm.m, m = row % sum.gemm.m;
   store_output<Scalar>(sum.gemm, t, m, n, total + bias_at<Scalar>(sum.gemm, t, n));
@@ -38,10 +54,7 @@ __device__ __forceinline__ void add_up_column_sum(const SplitSum& sum, int64_t e
                                                   int64_t column_sums) {
   const auto* part = static_cast<const AccumOf<Scalar>*>(sum.column_sum_parts) + element;
   CompensatedSum<AccumOf<Scalar>> total;
-#pragma unroll 4
-  for (int64_t split = 0; split < sum.splits; ++split, part += column_sums) {
-    total.add(ptx::ld_global_nc(part));
-  }
+  for_each_part(part, sum.splits, column_sums, [&](AccumOf<Scalar> value) { total.add(value); });
   const int64_t t = element / sum.gemm.n, n = element % sum.gemm.n;
   store_result<Scalar>(sum.gemm, sum.gemm.column_sums, total.total(), t, n);
 }

@@ -13,16 +13,31 @@ ACTIVATION_BACKWARD = KERNELS + "activation_backward.cuh"
 
 SHARED_FAULTS: dict[str, Fault] = {
     "split sum: the first part is left out": fault(
-        "split forward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 1
+        "split forward",
+        SPLIT_SUM,
+        "(part, sum.splits, outputs",
+        "(part + outputs, sum.splits - 1, outputs",
     ),
     "split sum: the last part is left out": fault(
-        "split forward", SPLIT_SUM, "split < sum.splits;", "split < sum.splits - 1;", 1
+        "split forward", SPLIT_SUM, "left = parts; left > 0;", "left = parts - 1; left > 0;"
     ),
     "split sum: a part too many": fault(
-        "split forward", SPLIT_SUM, "split < sum.splits;", "split <= sum.splits;", 1
+        "split forward", SPLIT_SUM, "left = parts; left > 0;", "left = parts + 1; left > 0;"
+    ),
+    "split sum: parts that are not there are read": fault(
+        "split forward",
+        SPLIT_SUM,
+        "i < left ? ptx::ld_global_nc(part + i * stride) : Accum{}",
+        "ptx::ld_global_nc(part + i * stride)",
+    ),
+    "split sum: after some parts the first are added again": fault(
+        "forward split into many parts", SPLIT_SUM, ", part += kAtATime * stride", ""
     ),
     "split sum: the parts are as far apart as the column sums'": fault(
-        "split backward", SPLIT_SUM, "part += outputs", "part += sum.gemm.t * sum.gemm.n"
+        "split backward",
+        SPLIT_SUM,
+        "part, sum.splits, outputs,",
+        "part, sum.splits, sum.gemm.t * sum.gemm.n,",
     ),
     "split sum: no bias": fault(
         "split forward", SPLIT_SUM, "total + bias_at<Scalar>(sum.gemm, t, n)", "total"
@@ -40,7 +55,7 @@ SHARED_FAULTS: dict[str, Fault] = {
         "split forward", WORKSPACE, "    gemm.bias = {};\n", ""
     ),
     "split sum: a part of the column sums is left out": fault(
-        "split backward", SPLIT_SUM, "int64_t split = 0;", "int64_t split = 1;", 2
+        "split backward", SPLIT_SUM, "sum.splits, column_sums", "sum.splits - 1, column_sums"
     ),
     "split sum: the column sums are read from the outputs' parts": fault(
         "split backward", SPLIT_SUM, "(sum.column_sum_parts)", "(sum.parts)"

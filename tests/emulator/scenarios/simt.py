@@ -59,6 +59,9 @@ SIMT_SCENARIOS: dict[str, Scenario] = {
     "split forward": partial(
         forward_of_rows, dtype=torch.float32, sizes=(35, 149, 37), pitch=4, **SMALL, splits=(3, 1)
     ),
+    "forward split into many parts": partial(
+        forward_of_rows, dtype=torch.float32, sizes=(20, 190, 20), pitch=4, **SMALL, splits=(12, 1)
+    ),
     "split backward": partial(
         backward_of_rows, dtype=torch.bfloat16, sizes=(150, 40, 70), pitch=8, **SMALL, splits=(2, 3)
     ),
