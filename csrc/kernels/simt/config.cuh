@@ -58,7 +58,7 @@ struct Config {
 
   // Of copies, places; through registers, elements: more would not fit beside the accumulators.
   static constexpr bool kRealigns = false;
-  static constexpr int kUnrolledCopies = 2;
+  static constexpr int kUnrolledCopies = 2, kUnrolledCopiesInside = 1;
   static constexpr int kElementsInFlight = kThreadM * kThreadN > 16 ? 4 : 2;
 
   static_assert(kThreadsM % kLanesM == 0 && kThreadsN % kLanesN == 0, "or warps do not tile it");

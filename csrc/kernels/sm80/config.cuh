@@ -37,7 +37,7 @@ struct Config {
   static constexpr int kSteps = kBlockKBytes / kStepBytes;
 
   static constexpr bool kRealigns = true;
-  static constexpr int kUnrolledCopies = 4;
+  static constexpr int kUnrolledCopies = 4, kUnrolledCopiesInside = 4;
   static constexpr int kChunksInFlight = chunks_in_flight(kWarpM * kWarpN);
   static constexpr int kElementsInFlight = elements_in_flight(kWarpM * kWarpN);
 

@@ -100,22 +100,27 @@ class OperandCopy {
     return kMajor == Major::kK ? k_left - k : rows_left_ - row;
   }
 
-  // A chunk of several elements is contiguous in the tile and in the operand; of one, it comes from
-  // and goes anywhere.
+  // A chunk of several elements is contiguous in the tile and in the operand, and most tiles have
+  // no edge to look out for; of one element, it comes from and goes anywhere.
   template <int kBytes>
   __device__ __forceinline__ void copy_chunks(Tile& tile, int k_left) const {
     if constexpr (kBytes > kElementBytes) {
-      copy_evenly<kBytes, kMajor == Major::kK>(tile, k_left);
+      constexpr bool kKIsFastest = kMajor == Major::kK;
+      if (rows_left_ >= kRows && k_left >= Config::kBlockK) {
+        copy_evenly<kBytes, kKIsFastest, /*kIsInside=*/true>(tile, k_left);
+      } else {
+        copy_evenly<kBytes, kKIsFastest, /*kIsInside=*/false>(tile, k_left);
+      }
     } else if constexpr (kBytes == kElementBytes) {
       if (access_.k_is_fastest) {
-        copy_evenly<kBytes, true>(tile, k_left);
+        copy_evenly<kBytes, true, /*kIsInside=*/false>(tile, k_left);
       } else {
-        copy_evenly<kBytes, false>(tile, k_left);
+        copy_evenly<kBytes, false, /*kIsInside=*/false>(tile, k_left);
       }
     }
   }
 
-  template <int kBytes, bool kKIsFastest>
+  template <int kBytes, bool kKIsFastest, bool kIsInside>
   __device__ __forceinline__ void copy_evenly(Tile& tile, int k_left) const {
     constexpr int kChunkElems = kBytes / kElementBytes;
     using Chunks = Chunks<kChunkElems, kKIsFastest>;
@@ -123,12 +128,12 @@ class OperandCopy {
     const int64_t stride_fast = kKIsFastest ? operand_.stride_k : operand_.stride_row;
     const Scalar* line = gmem_;
     // Were all unrolled, the places of narrow copies would be held in registers all along.
-#pragma unroll(Config::kUnrolledCopies)
+#pragma unroll(kIsInside ? Config::kUnrolledCopiesInside : Config::kUnrolledCopies)
     for (int j = 0; j < Chunks::kCopies; ++j) {
       if (j > 0 && j % Chunks::kCopiesALine == 0) line += line_step_;
       const Scalar* source = line + j % Chunks::kCopiesALine * kThreads * kChunkElems * stride_fast;
       const Place at = place<Chunks, kKIsFastest, kChunkElems>(j);
-      const int bytes = min(elements_left(at, k_left) * kElementBytes, kBytes);
+      const int bytes = kIsInside ? kBytes : min(elements_left(at, k_left) * kElementBytes, kBytes);
       ptx::cp_async<kBytes>(ptx::cvta_to_shared(tile.at(at.row, at.k)), source, bytes);
     }
   }

@@ -77,8 +77,14 @@ TILING_FAULTS: dict[str, Fault] = {
     "the last chunk of a row is copied whole": fault(
         "forward of vectors",
         OPERAND_COPY,
-        "int bytes = min(elements_left(at, k_left) * kElementBytes, kBytes)",
-        "int bytes = elements_left(at, k_left) > 0 ? kBytes : 0",
+        "min(elements_left(at, k_left) * kElementBytes, kBytes)",
+        "(elements_left(at, k_left) > 0 ? kBytes : 0)",
+    ),
+    "tiles with a last row are copied as if inside": fault(
+        "forward of vectors", OPERAND_COPY, "rows_left_ >= kRows && ", ""
+    ),
+    "tiles with a last term are copied as if inside": fault(
+        "forward of vectors", OPERAND_COPY, " && k_left >= Config::kBlockK", ""
     ),
     "chunks along rows are cut by what is left of k": fault(
         "forward of vectors",
