@@ -2,6 +2,8 @@
 // bias, activation, what is added to, stores.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/activation.cuh"
 #include "kernels/output.cuh"
 #include "kernels/sm80/staged_sums.cuh"
