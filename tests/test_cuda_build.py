@@ -40,10 +40,11 @@ SMEM_RESERVED = 1024  # of every block, by the driver
 SMEM_OF_AN_SM = {"80": 164 * 1024, "90a": 228 * 1024}
 SMEM_OF_A_BLOCK, SMEM_OF_HOPPERS_BLOCK = 99 * 1024, 227 * 1024
 HOPPER = "90a"
-# Jumps to addresses from a table: two where an epilogue decides on the activation, which simt's has
-# for each group of a row's outputs and sm80's for each width of stores. One for each output would
-# be 30 and more, and 8 in tiny.
-MOST_JUMPS = {"tiny": 2, "simt": 8, "sm80": 10, "sm90": 2}
+# Jumps to addresses from a table: two where a kernel decides on the activation, which simt's do for
+# each group of a row's outputs and sm80's for each width of stores. One for each output would be 30
+# and more, and 8 in tiny.
+USUAL_JUMPS = 2
+MOST_JUMPS = {"simt": 8, "sm80": 10}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Launch:
     multiplied: torch.dtype | None = None  # by mma.sync
     hoppers: Kernel | None = None  # of the family that only Hopper runs
     is_backward: bool = False
-    most_jumps: int = 2
+    most_jumps: int = USUAL_JUMPS
 
     def runs_on(self, arch: str) -> bool:
         return self.hoppers is None or arch == HOPPER
@@ -162,10 +163,7 @@ def hoppers_launches_of(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
 
     def launch(is_backward: bool) -> tuple[str, Launch]:
         plan, (name,) = library.plan, library.kernels
-        return name, Launch(
-            *(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward),
-            most_jumps=MOST_JUMPS["sm90"],
-        )
+        return name, Launch(plan.threads, plan.smem_bytes, 1, None, kernel, is_backward)
 
     x, weight, bias = arguments
     dz = torch.randn(3, 2, 8).to(kernel.dtype)
@@ -187,13 +185,8 @@ def launches_of_last_run(kernel: Kernel) -> Iterator[tuple[str, Launch]]:
     plan = library.plan
     main, *others = library.kernels
     multiplied = kernel.dtype if kernel.family == "sm80" else None
-    yield (
-        main,
-        Launch(
-            *(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm, multiplied),
-            most_jumps=MOST_JUMPS[kernel.family],
-        ),
-    )
+    launch = Launch(plan.threads, plan.smem_bytes, kernel.facts.blocks_per_sm, multiplied)
+    yield main, replace(launch, most_jumps=MOST_JUMPS.get(kernel.family, USUAL_JUMPS))
     yield from ((name, ELEMENTWISE) for name in others)
 
 
